@@ -1,0 +1,52 @@
+# Each target is one plain command; `make help` lists them. The first use sets up .venv by itself.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+KEEP ?= 3
+BIN := .venv/bin
+READY := .venv/.ready
+export KEDRO_DISABLE_TELEMETRY := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: $(READY) ## train and score the guided student on the embedded digits (about 2 minutes)
+	$(BIN)/kedro run
+
+test: $(READY) lint ## lint, types, layer contract and every test
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## ruff, mypy and the layer contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+viz: $(READY) ## look at the pipelines in the browser
+	$(BIN)/kedro viz run
+
+mlflow: $(READY) ## compare runs in the browser, at http://127.0.0.1:5000
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --port 5000
+
+prune: $(READY) ## remove all but the newest KEEP (3) versions of every dataset
+	$(BIN)/kedro prune --keep $(KEEP)
+
+lock: $(READY) ## pin the newest allowed versions anew
+	.uv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --quiet --upgrade --group dev -o requirements.lock pyproject.toml
+	echo 'uv' | .uv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --quiet --upgrade -o requirements-uv.lock -
+
+setup: $(READY) ## only set up .venv
+
+# uv goes beside .venv with --target, which works under a system Python that is "externally managed".
+$(READY): requirements.lock requirements-uv.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m pip install --quiet --upgrade --require-hashes --target .uv -r requirements-uv.lock
+	.uv/bin/uv venv --quiet --clear --python $(PYTHON) .venv
+	VIRTUAL_ENV=.venv .uv/bin/uv pip sync --quiet --require-hashes requirements.lock
+	VIRTUAL_ENV=.venv .uv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: help run test lint viz mlflow prune lock setup

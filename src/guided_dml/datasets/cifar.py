@@ -1,0 +1,75 @@
+"""CIFAR's own pickles, read without running what they may contain."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from guided_dml.errors import InputError
+
+#: Everything that a CIFAR batch refers to, under NumPy's old and new module names. None of it
+#: can do more than build an array or a string.
+_ALLOWED = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy.core.numeric", "_frombuffer"),
+    ("numpy._core.numeric", "_frombuffer"),
+    ("_codecs", "encode"),
+}
+
+
+class _ArraysOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"it refers to {module}.{name}, which is not allowed")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def read_batch(path: Path) -> dict[str, Any]:
+    """Return the dictionary in one of CIFAR's files.
+
+    Raises:
+        InputError: The file is damaged, or would run code.
+    """
+
+    def unpickle(file: BinaryIO) -> Any:
+        return _ArraysOnly(file, encoding="latin1").load()
+
+    try:
+        with path.open("rb") as file:
+            content = unpickle(file)
+        if not isinstance(content, dict):
+            raise pickle.UnpicklingError("it holds no dictionary")
+    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError) as error:
+        raise InputError(f"{path}: not a whole CIFAR file ({error}); delete it") from error
+    return content
+
+
+def read_cifar(published: Any, root: Path, train: bool) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Read one part of CIFAR-10 or CIFAR-100.
+
+    Args:
+        published: torchvision's class, which knows the names of the files.
+        root: The folder that holds torchvision's ``base_folder``.
+        train: Which part.
+
+    Returns:
+        Images uint8 ``[N, 3, 32, 32]``, labels int64 ``[N]`` and the class names.
+    """
+    folder = root / published.base_folder
+    names = [name for name, _ in (published.train_list if train else published.test_list)]
+    batches = [read_batch(folder / name) for name in names]
+    images, labels = [], []
+    for name, batch in zip(names, batches, strict=True):
+        pixels, targets = batch.get("data"), batch.get("labels", batch.get("fine_labels"))
+        if not isinstance(pixels, np.ndarray) or targets is None or len(pixels) != len(targets):
+            raise InputError(f"{folder / name}: no data with as many labels in it; delete it")
+        images.append(pixels.reshape(-1, 3, 32, 32))
+        labels.extend(targets)
+    classes = read_batch(folder / published.meta["filename"])[published.meta["key"]]
+    return np.concatenate(images), np.array(labels, np.int64), list(classes)

@@ -1,0 +1,1 @@
+"""Pictures of embeddings, losses and neighbours: arrays in, figure out."""

@@ -1,0 +1,1 @@
+"""One engine for the scores: retrieval (ours), clustering and classification (scikit-learn)."""

@@ -1,0 +1,57 @@
+"""The networks that learn to embed unseen images: the student's, and every baseline's."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from guided_dml.parameters import StudentParameters
+from guided_dml.seeding import initial_weights
+
+
+def build_embedder(seed: int, channels: int, student: StudentParameters) -> nn.Module:
+    """Return a network from images, float ``[N, channels, H, W]``, to float ``[N, D]``.
+
+    Args:
+        seed: Of the initial weights.
+        channels: 1 for grey images, 3 for colour.
+        student: ``backbone``: torchvision's ResNet of that name with a linear layer to D in place
+            of the classifier, or ``small_cnn``, four convolutions for work on a CPU. ``stem``:
+            ``small`` replaces a ResNet's first convolution by 3x3 with stride 1 and drops its
+            first max-pool, so that small images keep their resolution; ``own`` leaves both.
+    """
+    with initial_weights(seed, "student"):
+        if student.backbone == "small_cnn":
+            return _small_cnn(channels, student.embedding_dimension)
+        return _resnet(channels, student)
+
+
+def _resnet(channels: int, student: StudentParameters) -> nn.Module:
+    # (torchvision takes seconds to import, so only a ResNet pays for it)
+    from torchvision.models import get_model
+
+    network: nn.Module = get_model(
+        student.backbone, weights=None, num_classes=student.embedding_dimension
+    )
+    if student.stem == "small":
+        network.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
+        network.maxpool = nn.Identity()
+    elif channels != 3:
+        network.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
+    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+    return network
+
+
+def _small_cnn(channels: int, embedding_dimension: int) -> nn.Module:
+    def block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
+        convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+    return nn.Sequential(
+        *block(channels, 32, 1),
+        *block(32, 64, 2),
+        *block(64, 128, 1),
+        *block(128, 256, 2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(256, embedding_dimension),
+    )

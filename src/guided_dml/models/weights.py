@@ -1,0 +1,33 @@
+"""Weights as flat dictionaries of tensors, as they are stored."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from guided_dml.errors import InputError
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return the model's weights and buffers by name: contiguous copies on the CPU."""
+    return {name: value.cpu().contiguous().clone() for name, value in model.state_dict().items()}
+
+
+def load_weights(model: nn.Module, weights: dict[str, Tensor], block: str) -> None:
+    """Put stored weights into ``model``.
+
+    Args:
+        model: The network that the current parameters describe.
+        weights: By name.
+        block: The parameters that describe the network, for the message.
+
+    Raises:
+        InputError: The weights are of another architecture.
+    """
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise InputError(
+            f"the stored weights do not fit the network that the parameters {block}.* describe "
+            f"({reason}); use the parameters that they were trained with, or train anew"
+        ) from error

@@ -1,0 +1,1 @@
+"""The steps from raw images to a scored student, one Kedro pipeline each."""

@@ -1,0 +1,84 @@
+"""Offline distillation: the student learns where the teacher puts each training image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guided_dml.errors import InputError
+from guided_dml.parameters import ComputeParameters, StudentParameters
+from guided_dml.types import History, Tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def train_student(
+    train_images: Tensors,
+    normalisation: dict[str, list[float]],
+    split: Tensors,
+    teacher_embeddings: Tensors,
+    student: StudentParameters,
+    raw_pixel_training: bool,
+    compute: ComputeParameters,
+    seed: int,
+) -> tuple[Tensors, History]:
+    """Train the student to put every image of ``split.train`` where the teacher does.
+
+    Args:
+        train_images: The training set; its labels are not used.
+        normalisation: Its mean and standard deviation.
+        split: ``train``: the images to learn from.
+        teacher_embeddings: Their targets, in the same order.
+        student: Architecture, similarity and optimiser.
+        raw_pixel_training: Whether to train on 0-255 pixels.
+        compute: Where to compute.
+        seed: The run's seed.
+
+    Returns:
+        The weights by name, and a row of history an epoch.
+
+    Raises:
+        InputError: The teacher embeddings belong to other images, or are of another dimension.
+    """
+    import torch
+
+    from guided_dml.losses import guidance_loss
+    from guided_dml.models.embedder import build_embedder
+    from guided_dml.models.weights import weights_of
+    from guided_dml.seeding import generator
+    from guided_dml.training.batches import DeviceImages, RandomBatches
+    from guided_dml.training.fit import fit
+    from guided_dml.training.policy import Policy
+
+    _check_targets(teacher_embeddings, train_images["labels"][split["train"]], student)
+    policy = Policy.of(compute)
+    pixels = train_images["images"]
+    images = DeviceImages(
+        pixels[split["train"]], None if raw_pixel_training else normalisation, policy.device
+    )
+    targets = teacher_embeddings["embeddings"].to(policy.device)
+    similarity = guidance_loss(student.similarity, student.gaussian_width)
+
+    def loss_of(model: nn.Module, rows: Tensor) -> Tensor:
+        return similarity(model(images.take(rows)).float(), targets[rows])
+
+    model = build_embedder(seed, pixels.shape[1], student).to(policy.device)
+    rows = torch.arange(len(images), device=policy.device)
+    batches = RandomBatches(rows, student.batch_size, generator(seed, "student batches"))
+    history = fit(model, loss_of, batches, student, policy, "student")
+    return weights_of(model), history
+
+
+def _check_targets(teacher: Tensors, labels: Tensor, student: StudentParameters) -> None:
+    if not teacher["labels"].equal(labels):
+        raise InputError(
+            "teacher_embeddings belong to another split of the training set (another cap, "
+            "split_seed or validation_share); run the pipelines triplets, gemini and "
+            "teacher_embeddings again, or bring back matching versions with --load-versions"
+        )
+    dimension = teacher["embeddings"].shape[1]
+    if dimension != student.embedding_dimension:
+        raise InputError(
+            f"student.embedding_dimension: {student.embedding_dimension} given, but the teacher "
+            f"embeddings have {dimension}; run the pipelines gemini and teacher_embeddings again"
+        )

@@ -1,0 +1,197 @@
+"""Embedding, scoring and drawing, the same for every method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from guided_dml.parameters import ComputeParameters, EvaluationParameters, StudentParameters
+from guided_dml.types import Figure, History, LabelledImages, Plot, Tensors
+
+#: Neighbours that the retrieval sheet shows of each query.
+NEIGHBOURS = 8
+
+
+def embed_images(
+    weights: Tensors,
+    train_images: Tensors,
+    test_images: Tensors,
+    normalisation: dict[str, list[float]],
+    split: Tensors,
+    student: StudentParameters,
+    evaluation: EvaluationParameters,
+    compute: ComputeParameters,
+) -> tuple[Tensors, Tensors]:
+    """Embed the references and the queries with a trained network.
+
+    On ``test`` the queries are the test set and the references all training images; on
+    ``validation`` the queries are ``split.validation`` and the references ``split.train``.
+
+    Args:
+        weights: The trained network.
+        train_images: The training set.
+        test_images: The test set.
+        normalisation: Mean and standard deviation that the network was trained with.
+        split: The parts of the training set.
+        student: Architecture.
+        evaluation: Which protocol, and how batch-norm behaves.
+        compute: Where to compute.
+
+    Returns:
+        References and queries, each ``embeddings`` float32 ``[N, D]`` and ``labels`` int64
+        ``[N]``, in the order of the images.
+    """
+    from guided_dml.models.embedder import build_embedder
+    from guided_dml.models.weights import load_weights
+    from guided_dml.training.batches import DeviceImages
+    from guided_dml.training.embed import embed
+    from guided_dml.training.policy import Policy
+
+    policy = Policy.of(compute)
+    model = build_embedder(0, train_images["images"].shape[1], student)
+    load_weights(model, weights, "student")
+    model.to(policy.device)
+    results = []
+    for name, part in _sets(train_images, test_images, split, evaluation.split).items():
+        embeddings = embed(
+            model,
+            DeviceImages(part["images"], normalisation, policy.device),
+            policy,
+            batch_size=evaluation.batch_size,
+            batch_statistics=evaluation.batch_statistics,
+            description=f"embedding {name}",
+        )
+        results.append({"embeddings": embeddings, "labels": part["labels"]})
+    reference, query = results
+    return reference, query
+
+
+def score_embeddings(
+    reference_embeddings: Tensors, query_embeddings: Tensors, compute: ComputeParameters, seed: int
+) -> dict[str, float]:
+    """Score the queries against the references (method of the paper's section 4).
+
+    Args:
+        reference_embeddings: Of the references.
+        query_embeddings: Of the queries.
+        compute: Where to compute.
+        seed: Seed of the k-means starts behind NMI.
+
+    Returns:
+        Recall@1, 2, 4 and 8, R-Precision, MAP@R, F1, NMI and accuracy, each in [0, 1].
+    """
+    from guided_dml.metrics.classification import classification_scores
+    from guided_dml.metrics.clustering import nmi
+    from guided_dml.metrics.retrieval import nearest, retrieval_scores
+    from guided_dml.training.policy import Policy
+
+    device = Policy.of(compute).device
+    query, query_labels, reference, reference_labels = (
+        part[name].to(device)
+        for part in (query_embeddings, reference_embeddings)
+        for name in ("embeddings", "labels")
+    )
+    predicted = reference_labels[nearest(query, reference, k=1)[:, 0]]
+    return (
+        retrieval_scores(query, query_labels, reference, reference_labels)
+        | classification_scores(query_labels, predicted)
+        | {"nmi": nmi(query, query_labels, seed=seed % 2**32)}
+    )
+
+
+def draw_loss(history: History) -> Figure:
+    """Draw loss and learning rate over the epochs."""
+    from guided_dml.figures.curves import loss_figure
+
+    return loss_figure(history, "training of the embedding network")
+
+
+def draw_embeddings(
+    reference_embeddings: Tensors,
+    query_embeddings: Tensors,
+    classes: list[str],
+    queried: str,
+) -> tuple[Figure, Plot]:
+    """Draw references and queries in the plane: a picture, and an interactive plot."""
+    from guided_dml.figures import embedding, plane
+
+    points = plane.to_plane(
+        _arrays(reference_embeddings, query_embeddings, queried), embedding.MOST_POINTS
+    )
+    heading = "where the network puts the images"
+    return (
+        embedding.embedding_figure(points, classes, heading),
+        embedding.embedding_plot(points, classes, heading),
+    )
+
+
+def write_embedding_page(
+    reference_embeddings: Tensors,
+    query_embeddings: Tensors,
+    train_images: Tensors,
+    test_images: Tensors,
+    split: Tensors,
+    classes: list[str],
+    queried: str,
+) -> str:
+    """Return a self-contained HTML page of the embedding, with the image under the pointer."""
+    from guided_dml.figures import page, plane
+
+    sets = _sets(train_images, test_images, split, queried)
+    points = plane.to_plane(
+        _arrays(reference_embeddings, query_embeddings, queried), page.MOST_POINTS
+    )
+    drawn = [(some, sets[some.name]["images"].numpy()[some.rows]) for some in points]
+    return page.embedding_page(drawn, classes, "where the network puts the images")
+
+
+def draw_neighbours(
+    reference_embeddings: Tensors,
+    query_embeddings: Tensors,
+    train_images: Tensors,
+    test_images: Tensors,
+    split: Tensors,
+    classes: list[str],
+    queried: str,
+) -> Figure:
+    """Draw queries with their nearest references, wrong ones marked."""
+    from guided_dml.figures.neighbours import queries_to_show, retrieval_figure
+    from guided_dml.metrics.retrieval import nearest
+
+    query, reference = query_embeddings["embeddings"], reference_embeddings["embeddings"]
+    neighbours = nearest(query, reference, k=NEIGHBOURS)
+    labels = query_embeddings["labels"]
+    right = reference_embeddings["labels"][neighbours[:, 0]] == labels
+    rows = queries_to_show(labels.numpy(), right.numpy())
+    sets = [
+        LabelledImages(part["images"].numpy(), part["labels"].numpy(), classes, {})
+        for part in _sets(train_images, test_images, split, queried).values()
+    ]
+    heading = (
+        f"queries and their {NEIGHBOURS} nearest training images; red: another class\n"
+        "the first query of each class, then the first queries whose nearest image is wrong"
+    )
+    return retrieval_figure(sets[1], sets[0], neighbours.numpy(), rows, heading)
+
+
+def _sets(
+    train_images: Tensors, test_images: Tensors, split: Tensors, queried: str
+) -> dict[str, Tensors]:
+    """Return the references and the queries of a protocol, in this order, by their names."""
+    if queried == "test":
+        return dict(zip(_names(queried), (train_images, test_images), strict=True))
+    parts = (
+        {key: tensor[split[part]] for key, tensor in train_images.items()}
+        for part in ("train", "validation")
+    )
+    return dict(zip(_names(queried), parts, strict=True))
+
+
+def _names(queried: str) -> tuple[str, str]:
+    return ("training images", f"{queried} images")
+
+
+def _arrays(reference: Tensors, query: Tensors, queried: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: {key: tensor.numpy() for key, tensor in part.items()}
+        for name, part in zip(_names(queried), (reference, query), strict=True)
+    }

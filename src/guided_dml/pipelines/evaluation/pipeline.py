@@ -1,0 +1,78 @@
+"""The evaluation pipeline, the same for every method."""
+
+from kedro.pipeline import Node, Pipeline
+
+from guided_dml.pipelines.evaluation.nodes import (
+    draw_embeddings,
+    draw_loss,
+    draw_neighbours,
+    embed_images,
+    score_embeddings,
+    write_embedding_page,
+)
+
+IMAGES = ["train_images", "test_images", "split", "classes"]
+EMBEDDINGS = ["reference_embeddings", "query_embeddings"]
+
+
+def create_pipeline(method: str) -> Pipeline:
+    """Return the pipeline that scores and draws what ``method`` learned.
+
+    Args:
+        method: The namespace of the method's weights and results.
+    """
+    nodes = [
+        Node(
+            embed_images,
+            [
+                "weights",
+                "train_images",
+                "test_images",
+                "normalisation",
+                "split",
+                "params:student",
+                "params:evaluation",
+                "params:compute",
+            ],
+            EMBEDDINGS,
+            name="embed_images",
+        ),
+        Node(
+            score_embeddings,
+            [*EMBEDDINGS, "params:compute", "params:seed"],
+            "scores",
+            name="score_embeddings",
+        ),
+        Node(draw_loss, ["history"], "loss_figure", name="draw_loss"),
+        Node(
+            draw_embeddings,
+            [*EMBEDDINGS, "classes", "params:evaluation.split"],
+            ["embedding_figure", "embedding_plot"],
+            name="draw_embeddings",
+        ),
+        Node(
+            write_embedding_page,
+            [*EMBEDDINGS, *IMAGES, "params:evaluation.split"],
+            "embedding_page",
+            name="write_embedding_page",
+        ),
+        Node(
+            draw_neighbours,
+            [*EMBEDDINGS, *IMAGES, "params:evaluation.split"],
+            "retrieval_figure",
+            name="draw_neighbours",
+        ),
+    ]
+    return Pipeline(
+        nodes,
+        namespace=method,
+        inputs={"train_images", "test_images", "normalisation", "split", "classes"},
+        parameters={
+            "params:student",
+            "params:evaluation",
+            "params:evaluation.split",
+            "params:compute",
+            "params:seed",
+        },
+        prefix_datasets_with_namespace=True,
+    )

@@ -1,0 +1,66 @@
+"""Training the master."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guided_dml.parameters import ComputeParameters, GeminiParameters
+from guided_dml.types import History, Tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from guided_dml.training.batches import TripletBatch
+
+
+def train_gemini(
+    train_images: Tensors,
+    normalisation: dict[str, list[float]],
+    triplets: Tensors,
+    gemini: GeminiParameters,
+    embedding_dimension: int,
+    raw_pixel_training: bool,
+    compute: ComputeParameters,
+    seed: int,
+) -> tuple[Tensors, History]:
+    """Train GEMINI on the triplets with the cost of Eq. 5.
+
+    Args:
+        train_images: The training set.
+        normalisation: Its mean and standard deviation.
+        triplets: Indices into it.
+        gemini: Architecture and optimiser.
+        embedding_dimension: D.
+        raw_pixel_training: Whether to train on 0-255 pixels.
+        compute: Where to compute.
+        seed: The run's seed.
+
+    Returns:
+        The weights by name, and a row of history an epoch.
+    """
+    import torch
+
+    from guided_dml.losses import gemini_loss
+    from guided_dml.models.gemini import Gemini
+    from guided_dml.models.weights import weights_of
+    from guided_dml.training.batches import DeviceImages, TripletBatches
+    from guided_dml.training.fit import fit
+    from guided_dml.training.policy import Policy
+
+    policy = Policy.of(compute)
+    pixels, labels = train_images["images"], train_images["labels"]
+    images = DeviceImages(pixels, None if raw_pixel_training else normalisation, policy.device)
+    model = Gemini.seeded(
+        seed, pixels.shape[1:], int(labels.max()) + 1, gemini, embedding_dimension
+    )
+
+    def loss_of(model: Gemini, batch: TripletBatch) -> Tensor:
+        same = images.take(torch.cat([batch.anchors, batch.positives]))
+        local = model.local(same, batch.positive_class)
+        other = model.local(images.take(batch.negatives), batch.negative_class)
+        z = model.head(torch.cat([local, other])).chunk(3)
+        return gemini_loss(*local.chunk(2), *z, beta=gemini.beta, margin=gemini.margin)
+
+    batches = TripletBatches(triplets, policy.device)
+    history = fit(model.to(policy.device), loss_of, batches, gemini, policy, "gemini")
+    return weights_of(model), history

@@ -1,0 +1,42 @@
+"""The ingestion pipeline."""
+
+from kedro.pipeline import Node, Pipeline
+
+from guided_dml.pipelines.ingestion.nodes import (
+    fit_normalisation,
+    prepare_images,
+    score_raw_pixels,
+    split_training_set,
+)
+
+
+def create_pipeline() -> Pipeline:
+    """Return the pipeline from the raw images to the model's inputs."""
+    return Pipeline(
+        [
+            Node(
+                prepare_images,
+                ["raw_train", "raw_test", "params:data", "params:split_seed"],
+                ["train_images", "test_images", "classes", "data_report"],
+                name="prepare_images",
+            ),
+            Node(
+                split_training_set,
+                ["train_images", "params:data", "params:split_seed"],
+                "split",
+                name="split_training_set",
+            ),
+            Node(
+                fit_normalisation,
+                ["train_images", "split"],
+                "normalisation",
+                name="fit_normalisation",
+            ),
+            Node(
+                score_raw_pixels,
+                ["train_images", "test_images", "params:compute"],
+                "pixel_scores",
+                name="score_raw_pixels",
+            ),
+        ]
+    )

@@ -1,0 +1,60 @@
+"""Exporting the reduced hypothesis space."""
+
+from __future__ import annotations
+
+from guided_dml.parameters import ComputeParameters, GeminiParameters
+from guided_dml.types import Figure, History, Tensors
+
+
+def embed_with_gemini(
+    gemini_weights: Tensors,
+    train_images: Tensors,
+    normalisation: dict[str, list[float]],
+    split: Tensors,
+    gemini: GeminiParameters,
+    embedding_dimension: int,
+    raw_pixel_training: bool,
+    compute: ComputeParameters,
+) -> Tensors:
+    """Embed ``split.train`` with the frozen master (paper, Eq. 6).
+
+    Args:
+        gemini_weights: The trained master.
+        train_images: The training set.
+        normalisation: Its mean and standard deviation.
+        split: ``train``: the images to embed.
+        gemini: Architecture.
+        embedding_dimension: D.
+        raw_pixel_training: Whether the master was trained on 0-255 pixels.
+        compute: Where to compute.
+
+    Returns:
+        ``embeddings`` float32 ``[M, D]`` and ``labels`` int64 ``[M]`` in the order of
+        ``split.train``.
+    """
+    from guided_dml.models.gemini import Gemini
+    from guided_dml.models.weights import load_weights
+    from guided_dml.training.batches import DeviceImages
+    from guided_dml.training.embed import embed_by_class
+    from guided_dml.training.policy import Policy
+
+    policy = Policy.of(compute)
+    pixels, labels = train_images["images"], train_images["labels"]
+    images = DeviceImages(pixels, None if raw_pixel_training else normalisation, policy.device)
+    model = Gemini.seeded(0, pixels.shape[1:], int(labels.max()) + 1, gemini, embedding_dimension)
+    load_weights(model, gemini_weights, "gemini")
+    model.to(policy.device)
+    return {
+        "embeddings": embed_by_class(model, images, labels, split["train"], policy),
+        "labels": labels[split["train"]],
+    }
+
+
+def draw_teacher(
+    teacher_embeddings: Tensors, gemini_history: History, classes: list[str]
+) -> Figure:
+    """Draw the teacher's embedding of the training set beside GEMINI's loss."""
+    from guided_dml.figures.teacher import teacher_figure
+
+    arrays = {name: tensor.numpy() for name, tensor in teacher_embeddings.items()}
+    return teacher_figure(arrays, gemini_history, classes)

@@ -1,0 +1,34 @@
+"""The teacher-embeddings pipeline."""
+
+from kedro.pipeline import Node, Pipeline
+
+from guided_dml.pipelines.teacher_embeddings.nodes import draw_teacher, embed_with_gemini
+
+
+def create_pipeline() -> Pipeline:
+    """Return the pipeline that exports what the teacher knows."""
+    return Pipeline(
+        [
+            Node(
+                embed_with_gemini,
+                [
+                    "gemini_weights",
+                    "train_images",
+                    "normalisation",
+                    "split",
+                    "params:gemini",
+                    "params:student.embedding_dimension",
+                    "params:data.raw_pixel_training",
+                    "params:compute",
+                ],
+                "teacher_embeddings",
+                name="embed_with_gemini",
+            ),
+            Node(
+                draw_teacher,
+                ["teacher_embeddings", "gemini_history", "classes"],
+                "teacher_figure",
+                name="draw_teacher",
+            ),
+        ]
+    )

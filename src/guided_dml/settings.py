@@ -1,0 +1,21 @@
+"""Kedro's settings of this project (https://docs.kedro.org/en/stable/configure/project_settings/)."""
+
+import warnings
+
+from guided_dml.datasets.atomic import write_atomically
+from guided_dml.hooks import ProjectHooks
+from guided_dml.tracking import TrackingHooks
+
+# Kedro 1.7 calls a function that OmegaConf 2.4 renamed; nothing that a user could mend.
+warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
+
+write_atomically()
+
+HOOKS = (ProjectHooks(), TrackingHooks())
+
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    # An environment holds only what differs from base, down to single parameters.
+    "merge_strategy": {"parameters": "soft", "globals": "soft"},
+}

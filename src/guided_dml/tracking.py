@@ -1,0 +1,260 @@
+"""One MLflow run for each Kedro run; MLflow is imported only when one starts.
+
+The database is ``mlruns/mlflow.db`` in the project, or what ``MLFLOW_TRACKING_URI`` names.
+``--params tracking=false`` records nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import AbstractVersionedDataset, CatalogProtocol
+from kedro.pipeline import Pipeline
+
+from guided_dml.errors import Interrupted
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+LIBRARIES = ("torch", "torchvision", "scikit-learn", "kedro", "mlflow", "guided-dml")
+
+
+class TrackingHooks:
+    """Hooks of one session at a time."""
+
+    def __init__(self) -> None:
+        self._context: KedroContext
+        self._catalog: CatalogProtocol
+        self._run: TrackedRun | None = None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember the session's configuration."""
+        self._context, self._run = context, None
+
+    @hook_impl
+    def after_catalog_created(self, catalog: CatalogProtocol) -> None:
+        """Remember the session's catalog."""
+        self._catalog = catalog
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Open the run with its parameters, its tags and the versions that it reads."""
+        loader, project = self._context.config_loader, self._context.project_path
+        parameters = loader["parameters"]
+        if not parameters["tracking"]:
+            return
+        methods = sorted({name.split(".")[0] for name in pipeline.all_outputs() if "." in name})
+        subject = "+".join(methods or run_params["pipeline_names"] or ["kedro run"])
+        tags = {
+            "data set": loader["globals"]["dataset"],
+            "method": subject,
+            "seed": str(parameters["seed"]),
+            "session": run_params["run_id"],
+            **_git_state(project),
+            "device": _device(parameters["compute"]["device"]),
+            **{f"library {name}": version(name) for name in LIBRARIES},
+            **{f"reads {name}": v for name, v in self._input_versions(pipeline)},
+        }
+        with _training_goes_on():
+            self._run = TrackedRun(
+                project, tags["data set"], f"{subject} seed {parameters['seed']}", tags
+            )
+            self._run.log_parameters(parameters)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Log what the catalog marks with ``metadata: {mlflow: metrics|history|artifact}``."""
+        dataset = self._catalog.get(dataset_name)
+        kind = (getattr(dataset, "metadata", None) or {}).get("mlflow")
+        if self._run is None or kind is None:
+            return
+        with _training_goes_on():
+            if kind == "metrics":
+                prefix = "" if dataset_name.endswith(".scores") else f"{dataset_name}."
+                self._run.log_metrics({prefix + name: value for name, value in data.items()})
+            elif kind == "history":
+                name = dataset_name.replace(".", "_").removesuffix("_history")
+                self._run.log_history(name, data.to_dict("records"))
+            else:
+                folder = dataset_name.split(".")[0] if "." in dataset_name else None
+                self._run.log_file(Path(dataset._get_load_path()), folder)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Close the run."""
+        self._finish("FINISHED")
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Close the run as failed, with its error."""
+        self._finish("KILLED" if isinstance(error, Interrupted) else "FAILED", str(error))
+
+    def _finish(self, status: str, error: str = "") -> None:
+        if self._run is not None:
+            with _training_goes_on():
+                self._run.finish(status, error)
+            self._run = None
+
+    def _input_versions(self, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+        for name in sorted(pipeline.inputs()):
+            dataset = self._catalog.get(name)
+            if isinstance(dataset, AbstractVersionedDataset) and dataset._version:
+                yield name, str(dataset.resolve_load_version())
+
+
+class TrackedRun:
+    """A run in MLflow's store, without MLflow's global state."""
+
+    def __init__(self, project: Path, experiment: str, name: str, tags: dict[str, str]) -> None:
+        """Open the run, and close those that a killed process of this machine left open.
+
+        Args:
+            project: The project's folder.
+            experiment: The data set's name.
+            name: Of the run.
+            tags: Of the run.
+        """
+        from mlflow import MlflowClient
+
+        self._client = MlflowClient(_store(project))
+        experiment_id = _experiment(self._client, project, experiment)
+        _close_abandoned(self._client, experiment_id)
+        own = {"host": socket.gethostname(), "process": str(os.getpid())}
+        self._id: str = self._client.create_run(
+            experiment_id, run_name=name, tags=tags | own
+        ).info.run_id
+
+    def log_parameters(self, parameters: dict[str, Any]) -> None:
+        """Log nested parameters under their full names (``student.epochs``)."""
+        from mlflow.entities import Param
+
+        self._client.log_batch(
+            self._id, params=[Param(name, str(value)) for name, value in _flat(parameters)]
+        )
+
+    def log_metrics(self, metrics: dict[str, float], step: int = 0) -> None:
+        """Log one value a metric."""
+        self.log_history("", [metrics], step)
+
+    def log_history(self, name: str, rows: list[dict[str, float]], first: int = 1) -> None:
+        """Log a curve for each column; the rows are its steps."""
+        from mlflow.entities import Metric
+
+        now, prefix = int(1000 * time()), f"{name}." if name else ""
+        metrics = [
+            Metric(prefix + column, float(value), now, step)
+            for step, row in enumerate(rows, start=first)
+            for column, value in row.items()
+            if column != "epoch"
+        ]
+        for start in range(0, len(metrics), 1000):  # (MLflow takes no more at once)
+            self._client.log_batch(self._id, metrics=metrics[start : start + 1000])
+
+    def log_file(self, path: Path, folder: str | None) -> None:
+        """Copy a stored file into the run."""
+        self._client.log_artifact(self._id, str(path), folder)
+
+    def finish(self, status: str, error: str = "") -> None:
+        """Close the run."""
+        if error:
+            self._client.set_tag(self._id, "error", error[:5000])
+        self._client.set_terminated(self._id, status)
+
+
+@contextmanager
+def _training_goes_on() -> Iterator[None]:
+    """Warn of what goes wrong in tracking: results are on the disk, and a run is worth more."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        logger.warning("MLflow did not record this (the run goes on): %s", error)
+
+
+def _store(project: Path) -> str:
+    (project / "mlruns").mkdir(exist_ok=True)
+    default = f"sqlite:///{project / 'mlruns' / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI", default)
+
+
+def _experiment(client: MlflowClient, project: Path, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        local = client.tracking_uri.startswith("sqlite:")
+        place = (project / "mlruns" / "artifacts" / name).as_uri() if local else None
+        try:
+            return str(client.create_experiment(name, artifact_location=place))
+        except MlflowException:  # (another run was faster)
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def _close_abandoned(client: MlflowClient, experiment_id: str) -> None:
+    open_here = f"attributes.status = 'RUNNING' AND tags.host = '{socket.gethostname()}'"
+    for run in client.search_runs([experiment_id], open_here):
+        if not _alive(int(run.data.tags["process"])):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _git_state(project: Path) -> dict[str, str]:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(project), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        return done.stdout.strip()
+
+    try:
+        return {
+            "git commit": git("rev-parse", "HEAD"),
+            "git dirty": str(bool(git("status", "--porcelain"))).lower(),
+        }
+    except (OSError, subprocess.CalledProcessError):
+        return {"git commit": "none"}
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    if wanted != "cpu" and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    processors = Path("/proc/cpuinfo")
+    names = processors.read_text().splitlines() if processors.exists() else []
+    model = next((line.split(":")[1].strip() for line in names if "model name" in line), "")
+    return f"CPU {model or platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _flat(parameters: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in parameters.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

@@ -1,0 +1,77 @@
+"""Images in, embeddings out, in batches on the device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from guided_dml.models.gemini import Gemini
+from guided_dml.training.batches import DeviceImages
+from guided_dml.training.policy import Policy
+from guided_dml.training.progress import progress_bar
+
+
+def embed(
+    model: nn.Module,
+    images: DeviceImages,
+    policy: Policy,
+    *,
+    batch_size: int,
+    batch_statistics: bool = False,
+    description: str = "embedding",
+) -> Tensor:
+    """Return the embeddings of all images.
+
+    Args:
+        model: From float ``[B, C, H, W]`` to float ``[B, D]``, on the policy's device.
+        images: N images.
+        policy: Precision and determinism.
+        batch_size: Images a batch. Without effect on the result unless ``batch_statistics``.
+        batch_statistics: Use batch-norm in training mode on n/30 consecutive images a batch, as
+            the published code does: the images then influence each other's embeddings.
+            The model's running statistics change.
+        description: Says beside the progress bar what is embedded.
+
+    Returns:
+        float32 ``[N, D]`` on the CPU.
+    """
+    model.train(batch_statistics)
+    size = max(2, len(images) // 30) if batch_statistics else batch_size
+    embeddings = []
+    with policy.active(), torch.inference_mode(), progress_bar(description, len(images)) as bar:
+        for start in range(0, len(images), size):
+            batch = images.take(slice(start, start + size))
+            with policy.forward_precision():
+                embeddings.append(model(batch).float())
+            bar.update(len(batch))
+        return torch.cat(embeddings).cpu().clone()
+
+
+def embed_by_class(
+    gemini: Gemini, images: DeviceImages, labels: Tensor, indices: Tensor, policy: Policy
+) -> Tensor:
+    """Return the teacher embeddings Z (paper, Eq. 6): each image through its class's stream.
+
+    Args:
+        gemini: The frozen master, on the policy's device.
+        images: The training images.
+        labels: int64 ``[N]``, the class of every one of ``images``.
+        indices: int64 ``[M]``, the images to embed.
+        policy: Precision and determinism.
+
+    Returns:
+        float32 ``[M, D]`` on the CPU, in the order of ``indices``.
+    """
+    gemini.eval()
+    parts = []
+    with (
+        policy.active(),
+        torch.inference_mode(),
+        progress_bar("teacher embeddings", len(indices)) as bar,
+    ):
+        for rows in indices.split(1024):
+            some = rows.to(policy.device)
+            with policy.forward_precision():
+                parts.append(gemini(images.take(some), labels[rows].to(policy.device)).float())
+            bar.update(len(rows))
+        return torch.cat(parts).cpu().clone()
