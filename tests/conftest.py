@@ -1,0 +1,66 @@
+"""What several tests share: small images, the project's parameters, a copy of the project."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import yaml
+
+from guided_dml.parameters import Parameters, validated
+from guided_dml.types import LabelledImages
+
+mpl.use("Agg")
+os.environ["KEDRO_DISABLE_TELEMETRY"] = "1"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def raw_parameters() -> dict[str, Any]:
+    """The parameters of conf/base, as a nested dictionary."""
+    text = (PROJECT / "conf" / "base" / "parameters.yml").read_text()
+    raw: dict[str, Any] = yaml.safe_load(text.replace("${globals:split_seed}", "0"))
+    return raw
+
+
+@pytest.fixture
+def parameters(raw_parameters: dict[str, Any]) -> Parameters:
+    """The parameters of conf/base."""
+    return validated(raw_parameters)
+
+
+@pytest.fixture
+def make_images() -> Callable[..., LabelledImages]:
+    """A maker of images whose classes differ in brightness."""
+
+    def make(
+        per_class: int = 12, classes: int = 3, shape: tuple[int, int, int] = (1, 8, 8)
+    ) -> LabelledImages:
+        rng = np.random.default_rng(0)
+        labels = np.repeat(np.arange(classes), per_class)
+        noise = rng.integers(0, 60, (len(labels), *shape))
+        images = (noise + 60 * labels[:, None, None, None] % 196).astype(np.uint8)
+        return LabelledImages(images, labels, [f"class {i}" for i in range(classes)], {})
+
+    return make
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the project's configuration in a folder of its own, without any data."""
+    place = tmp_path / "project"
+    shutil.copytree(PROJECT / "conf", place / "conf")
+    shutil.copy(PROJECT / "pyproject.toml", place)
+    (place / "src").symlink_to(PROJECT / "src")
+    (place / "data").mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield place
