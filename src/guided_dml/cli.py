@@ -18,6 +18,9 @@ from kedro.utils import find_kedro_project
 
 from guided_dml.errors import InputError, Interrupted, one_of
 
+#: What `kedro run` does in any project.
+kedro_run: Any = framework_run.callback
+
 #: Exit status after Ctrl-C, as shells have it.
 INTERRUPTED = 130
 
@@ -32,7 +35,7 @@ def run(**options: Any) -> None:
     """Run pipelines like the framework does, but end in one clear message where that is due."""
     with _errors_shown_plainly(), _interruptible():
         _check_names(_project(), options)
-        framework_run.callback(**options)
+        kedro_run(**options)
 
 
 @cli.command()

@@ -25,7 +25,7 @@ class ProjectHooks:
     def __init__(self) -> None:
         self._parameters: Parameters
         self._dataset: str
-        self._catalog: CatalogProtocol
+        self._catalog: CatalogProtocol[Any, Any]
         self._steps = self._done = 0
         self._started = 0.0
 
@@ -42,7 +42,7 @@ class ProjectHooks:
         loader["catalog"] = catalog
 
     @hook_impl
-    def after_catalog_created(self, catalog: CatalogProtocol) -> None:
+    def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:
         """Remember the session's catalog."""
         self._catalog = catalog
 
@@ -110,7 +110,7 @@ class ProjectHooks:
 
     def _stored_version(self, name: str, dataset: AbstractVersionedDataset[Any, Any]) -> str:
         """Return the version asked for, or the newest."""
-        asked = dataset._version.load
+        asked = dataset._version.load if dataset._version else None
         try:
             stored = dataset.list_versions(full_path=False)
         except VersionNotFoundError:
@@ -129,7 +129,7 @@ class ProjectHooks:
 
 
 def _pin(dataset: AbstractVersionedDataset[Any, Any], version: str | None) -> None:
-    dataset._version = Version(version, dataset._version.save)
+    dataset._version = Version(version, dataset.resolve_save_version())
 
 
 def _makers(name: str) -> list[str]:

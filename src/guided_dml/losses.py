@@ -51,7 +51,8 @@ def distances(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         float ``[N]``.
     """
-    return torch.linalg.vector_norm(first - second, dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(first - second, dim=1)
+    return lengths
 
 
 def guidance_loss(name: Similarity, width: float) -> Callable[[Tensor, Tensor], Tensor]:
@@ -74,6 +75,6 @@ def guidance_loss(name: Similarity, width: float) -> Callable[[Tensor, Tensor], 
 
     def gaussian(student: Tensor, teacher: Tensor) -> Tensor:
         squared = (student - teacher).square().sum(dim=1)
-        return -torch.expm1(-squared / (2 * width**2)).mean()
+        return (1 - torch.exp(-squared / (2 * width**2))).mean()
 
     return {"l2": l2, "cosine": cosine, "gaussian": gaussian}[name]

@@ -38,7 +38,7 @@ class TrackingHooks:
 
     def __init__(self) -> None:
         self._context: KedroContext
-        self._catalog: CatalogProtocol
+        self._catalog: CatalogProtocol[Any, Any]
         self._run: TrackedRun | None = None
 
     @hook_impl
@@ -47,7 +47,7 @@ class TrackingHooks:
         self._context, self._run = context, None
 
     @hook_impl
-    def after_catalog_created(self, catalog: CatalogProtocol) -> None:
+    def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:
         """Remember the session's catalog."""
         self._catalog = catalog
 
@@ -79,7 +79,7 @@ class TrackingHooks:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log what the catalog marks with ``metadata: {mlflow: metrics|history|artifact}``."""
-        dataset = self._catalog.get(dataset_name)
+        dataset: Any = self._catalog.get(dataset_name)
         kind = (getattr(dataset, "metadata", None) or {}).get("mlflow")
         if self._run is None or kind is None:
             return

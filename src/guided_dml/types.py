@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    import matplotlib.figure
+    import plotly.graph_objects
     from pandas import DataFrame
-    from plotly.graph_objects import Figure as Plot
     from torch import Tensor
 
     #: Tensors by name.
     Tensors = dict[str, Tensor]
     #: A row an epoch: ``epoch``, ``loss``, ``learning_rate``, ``images_seen``.
     History = DataFrame
+    #: A picture, and an interactive plot.
+    Figure = matplotlib.figure.Figure
+    Plot = plotly.graph_objects.Figure
 else:
     Tensors = History = Figure = Plot = object
 

@@ -7,6 +7,8 @@ as ``NAME.partial``, flushed to the disk, and renamed when it was closed without
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from typing import Any
 
@@ -16,6 +18,14 @@ from fsspec.implementations.local import LocalFileOpener, LocalFileSystem
 
 class AtomicLocalFileSystem(LocalFileSystem):  # type: ignore[misc]
     """fsspec's local filesystem, writing atomically."""
+
+    def open(self, path: str, mode: str = "rb", *rest: Any, **options: Any) -> Any:
+        """Return a file, like the built-in ``open``."""
+        if "w" not in mode or "b" in mode:
+            return super().open(path, mode, *rest, **options)
+        names = {"encoding", "errors", "newline"} & set(options)
+        text = {name: options.pop(name) for name in names}
+        return _PartialText(self.open(path, mode.replace("t", "") + "b", *rest, **options), **text)
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> LocalFileOpener:
         if "w" not in mode:
@@ -32,22 +42,40 @@ class _PartialFile(LocalFileOpener):  # type: ignore[misc]
         super().__init__(self._partial, mode, **options)
 
     def close(self) -> None:
-        if not self.closed:
+        if self.closed:
+            return
+        try:
             super().close()
-            self._keep()
+            # (opened anew: a dataset may have written to the file's name, not through this handle)
+            with open(self._partial, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(self._partial, self._place)
+        except BaseException:
+            self._drop()
+            raise
 
     def __exit__(self, error_type: Any, *rest: Any) -> None:
         if error_type is None:
             self.close()
         else:
+            self._drop()
+
+    def _drop(self) -> None:
+        with contextlib.suppress(OSError):  # (a full disk takes no last bytes either)
             super().close()
+        with contextlib.suppress(FileNotFoundError):
             os.remove(self._partial)
 
-    def _keep(self) -> None:
-        # (opened anew: a dataset may have written to the file's name, not through this handle)
-        with open(self._partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(self._partial, self._place)
+
+class _PartialText(io.TextIOWrapper):
+    """Tells the file below of an error, which Python's own wrapper hides from it."""
+
+    def __exit__(self, error_type: Any, *rest: Any) -> None:
+        if error_type is None:
+            with self.buffer:
+                self.flush()
+        else:
+            self.buffer.__exit__(error_type, *rest)
 
 
 def write_atomically() -> None:

@@ -74,7 +74,9 @@ class ImageFolderDataset(ReadOnlyImages):
 
     def _read(self, folder: Path) -> LabelledImages:
         files = _files_by_class(folder)
-        pixels, sizes, resized = [], Counter[tuple[int, int]](), 0
+        pixels: list[np.ndarray] = []
+        sizes: Counter[tuple[int, int]] = Counter()
+        resized = 0
         for path in (path for paths in files.values() for path in paths):
             array, size = self._pixels(path)
             if pixels and array.shape != pixels[0].shape:
@@ -90,13 +92,12 @@ class ImageFolderDataset(ReadOnlyImages):
         from PIL import Image, UnidentifiedImageError
 
         try:
-            with Image.open(path) as image:
-                mode = self._mode(path, image)
-                size = (image.height, image.width)
-                image = image.convert(mode)
+            with Image.open(path) as file:
+                size = (file.height, file.width)
+                image = file.convert(self._mode(path, file))
         except UnidentifiedImageError as error:
             raise InputError(f"{path}: this is no image; remove it") from error
-        except (OSError, SyntaxError) as error:
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(f"{path}: this image is damaged ({error}); remove it") from error
         if self.image_size is not None and size != (self.image_size, self.image_size):
             image = image.resize((self.image_size, self.image_size), Image.Resampling.BILINEAR)

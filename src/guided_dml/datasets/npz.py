@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,17 @@ import numpy as np
 from guided_dml.datasets.reading import ReadOnlyImages, Split, check_split, part
 from guided_dml.errors import InputError
 from guided_dml.types import LabelledImages
+
+#: What NumPy, zipfile and zlib raise on a file that is not whole, or no .npz file at all.
+DAMAGED = (
+    OSError,
+    EOFError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 
 
 class NpzImagesDataset(ReadOnlyImages):
@@ -82,7 +94,7 @@ class NpzImagesDataset(ReadOnlyImages):
         try:
             with np.load(self.filepath, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-        except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             raise InputError(
                 f"{self.filepath}: not a whole .npz file of plain arrays ({error})"
             ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -44,7 +45,7 @@ def retrieval_figure(
     return figure
 
 
-def _show(panel, image, caption, colour):  # type: ignore[no-untyped-def]
+def _show(panel: Axes, image: NDArray[np.uint8], caption: str, colour: str) -> None:
     grey = len(image) == 1
     panel.imshow(image[0] if grey else image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
     panel.set_xticks([])

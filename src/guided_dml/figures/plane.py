@@ -56,7 +56,8 @@ def to_plane(sets: dict[str, dict[str, NDArray[np.generic]]], most: int) -> list
     for name, arrays in sets.items():
         total = len(arrays["labels"])
         rows = np.linspace(0, total - 1, min(most, total)).round().astype(np.int64)
-        xy = (np.asarray(arrays["embeddings"], np.float32)[rows] - centre) @ axes
+        chosen = np.asarray(arrays["embeddings"], np.float32)[rows]
+        xy = ((chosen - centre) @ axes).astype(np.float32)
         drawn.append(Points(name, xy, np.asarray(arrays["labels"])[rows], names, rows, total))
     return drawn
 

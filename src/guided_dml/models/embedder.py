@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from guided_dml.parameters import StudentParameters
@@ -22,14 +24,15 @@ def build_embedder(seed: int, channels: int, student: StudentParameters) -> nn.M
     with initial_weights(seed, "student"):
         if student.backbone == "small_cnn":
             return _small_cnn(channels, student.embedding_dimension)
-        return _resnet(channels, student)
+        network: nn.Module = _resnet(channels, student)
+        return network
 
 
-def _resnet(channels: int, student: StudentParameters) -> nn.Module:
+def _resnet(channels: int, student: StudentParameters) -> Any:
     # (torchvision takes seconds to import, so only a ResNet pays for it)
     from torchvision.models import get_model
 
-    network: nn.Module = get_model(
+    network: Any = get_model(
         student.backbone, weights=None, num_classes=student.embedding_dimension
     )
     if student.stem == "small":
@@ -37,6 +40,7 @@ def _resnet(channels: int, student: StudentParameters) -> nn.Module:
         network.maxpool = nn.Identity()
     elif channels != 3:
         network.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
+    # (torchvision's own initialisation, for the convolution that was replaced)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
     return network
 

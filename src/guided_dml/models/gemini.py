@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +21,7 @@ class Gemini(nn.Module):
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int],
+        image_shape: Sequence[int],
         classes: int,
         *,
         kernel_size: int = 5,
@@ -73,7 +75,7 @@ class Gemini(nn.Module):
     def seeded(
         cls,
         seed: int,
-        image_shape: tuple[int, int, int],
+        image_shape: Sequence[int],
         classes: int,
         parameters: GeminiParameters,
         embedding_dimension: int,

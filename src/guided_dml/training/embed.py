@@ -38,13 +38,13 @@ def embed(
     model.train(batch_statistics)
     size = max(2, len(images) // 30) if batch_statistics else batch_size
     embeddings = []
-    with policy.active(), torch.inference_mode(), progress_bar(description, len(images)) as bar:
+    with policy.active(), torch.no_grad(), progress_bar(description, len(images)) as bar:
         for start in range(0, len(images), size):
             batch = images.take(slice(start, start + size))
             with policy.forward_precision():
                 embeddings.append(model(batch).float())
             bar.update(len(batch))
-        return torch.cat(embeddings).cpu().clone()
+        return torch.cat(embeddings).cpu()
 
 
 def embed_by_class(
@@ -66,7 +66,7 @@ def embed_by_class(
     parts = []
     with (
         policy.active(),
-        torch.inference_mode(),
+        torch.no_grad(),
         progress_bar("teacher embeddings", len(indices)) as bar,
     ):
         for rows in indices.split(1024):
@@ -74,4 +74,4 @@ def embed_by_class(
             with policy.forward_precision():
                 parts.append(gemini(images.take(some), labels[rows].to(policy.device)).float())
             bar.update(len(rows))
-        return torch.cat(parts).cpu().clone()
+        return torch.cat(parts).cpu()

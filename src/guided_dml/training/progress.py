@@ -1,9 +1,11 @@
 """Progress bars that stay quiet when nobody watches a terminal."""
 
+from typing import NoReturn
+
 from tqdm import tqdm
 
 
-def progress_bar(description: str, total: int) -> "tqdm[None]":
+def progress_bar(description: str, total: int) -> "tqdm[NoReturn]":
     """Return a bar that counts images on stderr, shown only where stderr is a terminal.
 
     Args:

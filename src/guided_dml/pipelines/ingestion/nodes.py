@@ -112,8 +112,10 @@ def score_raw_pixels(
     from guided_dml.training.policy import Policy
 
     device = Policy.of(compute).device
-    pixels = [part["images"].flatten(1).to(device) for part in (test_images, train_images)]
-    found = nearest(*(part.float() for part in pixels), k=1)[:, 0].cpu()
+    query, reference = (
+        part["images"].flatten(1).to(device).float() for part in (test_images, train_images)
+    )
+    found = nearest(query, reference, k=1)[:, 0].cpu()
     right = train_images["labels"][found] == test_images["labels"]
     recalls = [
         right[test_images["labels"] == label].double().mean()

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import math
+import warnings
+
+import pytest
+import torch
+from torch import Tensor
+
+from guided_dml.errors import InputError
+from guided_dml.metrics import retrieval
+from guided_dml.metrics.retrieval import nearest, retrieval_scores
+
+
+def slow_ranking(query: list[float], references: list[list[float]]) -> list[int]:
+    def squared(reference: list[float]) -> float:
+        return math.fsum((a - b) ** 2 for a, b in zip(query, reference, strict=True))
+
+    return sorted(range(len(references)), key=lambda i: (squared(references[i]), i))
+
+
+def slow_scores(
+    query: Tensor, query_labels: Tensor, reference: Tensor, reference_labels: Tensor
+) -> dict[str, float]:
+    labels = reference_labels.tolist()
+    r_precision = map_at_r = 0.0
+    hits: dict[int, list[list[bool]]] = {}
+    for point, label in zip(query.tolist(), query_labels.tolist(), strict=True):
+        found = [labels[i] == label for i in slow_ranking(point, reference.tolist())]
+        r = labels.count(label)
+        r_precision += sum(found[:r]) / r
+        map_at_r += sum(sum(found[: i + 1]) / (i + 1) for i in range(r) if found[i]) / r
+        hits.setdefault(label, []).append([any(found[:k]) for k in (1, 2, 4, 8)])
+    scores = {"r_precision": r_precision / len(query), "map_at_r": map_at_r / len(query)}
+    for column, k in enumerate((1, 2, 4, 8)):
+        shares = [sum(row[column] for row in rows) / len(rows) for rows in hits.values()]
+        scores[f"recall_at_{k}"] = sum(shares) / len(shares)
+    return scores
+
+
+def clusters(
+    dimension: int, counts: list[int], seed: int, spread: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    source = torch.Generator().manual_seed(seed)
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    centres = torch.randn(
+        len(counts), dimension, generator=torch.Generator().manual_seed(9), dtype=torch.float64
+    )
+    noise = torch.randn(len(labels), dimension, generator=source, dtype=torch.float64)
+    order = torch.randperm(len(labels), generator=source)
+    return (centres[labels] + spread * noise).float()[order], labels[order]
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3, 16, 17, 128])
+@pytest.mark.parametrize("counts", [[20, 20, 20], [3, 50, 7], [1, 30, 2]])
+def test_scores_are_those_of_a_loop(dimension: int, counts: list[int]) -> None:
+    reference, query = clusters(dimension, counts, 0), clusters(dimension, [8, 5, 9], 1)
+    fast = retrieval_scores(*query, *reference)
+    assert fast == pytest.approx(slow_scores(*query, *reference), abs=1e-12)
+
+
+@pytest.mark.parametrize("dimension", [2, 64])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_scores_are_those_of_pytorch_metric_learning(dimension: int, seed: int) -> None:
+    reference = clusters(dimension, [60, 40, 25], seed)
+    query = clusters(dimension, [30, 20, 30], seed + 100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+
+        calculator = AccuracyCalculator(
+            include=("mean_average_precision_at_r", "r_precision", "precision_at_1"),
+            k="max_bin_count",
+            device=torch.device("cpu"),
+        )
+        theirs = calculator.get_accuracy(query[0], query[1], reference[0], reference[1])
+    ours = retrieval_scores(*query, *reference)
+    assert ours["map_at_r"] == pytest.approx(theirs["mean_average_precision_at_r"], abs=1e-6)
+    assert ours["r_precision"] == pytest.approx(theirs["r_precision"], abs=1e-6)
+    first = reference[1][nearest(query[0], reference[0], k=1)[:, 0]]
+    assert (first == query[1]).double().mean().item() == pytest.approx(
+        theirs["precision_at_1"], abs=1e-6
+    )
+
+
+def test_of_tied_references_the_lower_index_comes_first() -> None:
+    reference = torch.tensor([[1.0, 0.0], [0.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    query = torch.zeros(1, 2)
+    assert nearest(query, reference, k=5).tolist() == [[1, 4, 0, 2, 3]]
+    labels = torch.tensor([1, 0, 0, 1, 1])
+    scores = retrieval_scores(query, torch.tensor([0]), reference, labels)
+    assert scores == pytest.approx(slow_scores(query, torch.tensor([0]), reference, labels))
+
+
+def test_collapsed_embeddings_are_ranked_by_index() -> None:
+    reference, labels = torch.zeros(9, 2), torch.arange(9) % 3
+    query, query_labels = torch.zeros(4, 2), torch.tensor([2, 0, 1, 1])
+    scores = retrieval_scores(query, query_labels, reference, labels)
+    assert scores == pytest.approx(slow_scores(query, query_labels, reference, labels))
+
+
+def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference, query = clusters(2, [30, 20], 0), clusters(2, [15, 12], 1)
+    whole = retrieval_scores(*query, *reference)
+    monkeypatch.setattr(retrieval, "CHUNK_BYTES", 3 * 50 * 20)
+    assert retrieval_scores(*query, *reference) == pytest.approx(whole, abs=1e-15)
+
+
+def test_fewer_references_than_k() -> None:
+    reference, labels = torch.tensor([[0.0], [2.0]]), torch.tensor([0, 1])
+    scores = retrieval_scores(torch.tensor([[1.5]]), torch.tensor([0]), reference, labels)
+    assert (scores["recall_at_1"], scores["recall_at_8"], scores["r_precision"]) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("query", "labels", "words"),
+    [
+        (torch.zeros(2, 2), torch.zeros(3, dtype=torch.int64), r"query: .*\[2, 2\] and \[3\]"),
+        (torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64), "query: .*N > 0"),
+        (torch.zeros(1, 3), torch.zeros(1, dtype=torch.int64), "dimension: 3 and 2"),
+        (torch.full((1, 2), math.nan), torch.zeros(1, dtype=torch.int64), "query: .*not finite"),
+        (torch.zeros(1, 2), torch.tensor([7]), r"no reference has the class .*\[7\]"),
+    ],
+)
+def test_bad_input_is_named(query: Tensor, labels: Tensor, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        retrieval_scores(query, labels, torch.zeros(4, 2), torch.tensor([0, 0, 1, 1]))

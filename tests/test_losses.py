@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from guided_dml.losses import distances, gemini_loss, guidance_loss
+
+
+def norm(values: list[float]) -> float:
+    return math.sqrt(sum(value * value for value in values))
+
+
+def slow_gemini_loss(
+    h_a: Tensor, h_p: Tensor, z: list[Tensor], beta: float, margin: float
+) -> float:
+    local = total = 0.0
+    for i in range(len(h_a)):
+        local += norm((h_a[i] - h_p[i]).tolist())
+        near = norm((z[0][i] - z[1][i]).tolist())
+        far = norm((z[0][i] - z[2][i]).tolist())
+        total += max(0.0, near - far + margin)
+    return beta * local / len(h_a) + (1 - beta) * total / len(h_a)
+
+
+def triplets(dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    source = torch.Generator().manual_seed(0)
+    local = [torch.randn(7, 5, generator=source, dtype=dtype) for _ in range(2)]
+    return local + [2 * torch.randn(7, 2, generator=source, dtype=dtype) for _ in range(3)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("beta", "margin"), [(0.005, 3.0), (0.5, 1.0), (0.0, 0.2), (1.0, 3.0)])
+def test_gemini_loss_is_equation_5(dtype: torch.dtype, beta: float, margin: float) -> None:
+    h_a, h_p, *z = triplets(dtype)
+    fast = gemini_loss(h_a, h_p, *z, beta=beta, margin=margin)
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-12
+    assert fast.item() == pytest.approx(slow_gemini_loss(h_a, h_p, z, beta, margin), rel=tolerance)
+
+
+def test_gemini_loss_has_the_gradient_of_finite_differences() -> None:
+    tensors = [tensor.requires_grad_() for tensor in triplets()]
+    h_a, h_p, *z = tensors
+    gemini_loss(h_a, h_p, *z, beta=0.3, margin=1.0).backward()
+    step = 1e-6
+    for tensor in tensors:
+        assert tensor.grad is not None
+        for index in [(0, 0), (3, 1), (6, 1)]:
+            values = []
+            for sign in (1, -1):
+                with torch.no_grad():
+                    tensor[index] += sign * step
+                    values.append(slow_gemini_loss(h_a, h_p, z, beta=0.3, margin=1.0))
+                    tensor[index] -= sign * step
+            slope = (values[0] - values[1]) / (2 * step)
+            assert tensor.grad[index].item() == pytest.approx(slope, abs=1e-8)
+
+
+def test_gradient_is_finite_where_anchor_and_positive_coincide() -> None:
+    same = torch.ones(3, 2, requires_grad=True)
+    loss = gemini_loss(same, same.clone(), same, same.clone(), same + 1, beta=0.5, margin=3.0)
+    loss.backward()
+    assert same.grad is not None
+    assert same.grad.isfinite().all()
+
+
+def test_margin_that_is_met_costs_nothing() -> None:
+    anchor, positive, negative = torch.zeros(1, 2), torch.zeros(1, 2), torch.tensor([[4.0, 0.0]])
+    assert gemini_loss(anchor, positive, anchor, positive, negative, beta=0.0, margin=3.0) == 0
+
+
+def test_distance_is_not_squared() -> None:
+    assert distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]])).tolist() == [5.0]
+
+
+def test_guidance_losses_against_a_loop() -> None:
+    source = torch.Generator().manual_seed(1)
+    student, teacher = (torch.randn(9, 3, generator=source) for _ in range(2))
+    rows = list(zip(student.tolist(), teacher.tolist(), strict=True))
+    gaps = [norm([a - b for a, b in zip(s, t, strict=True)]) for s, t in rows]
+    dots = [sum(a * b for a, b in zip(s, t, strict=True)) / norm(s) / norm(t) for s, t in rows]
+    expected = {
+        "l2": sum(gaps) / 9,
+        "cosine": sum(1 - dot for dot in dots) / 9,
+        "gaussian": sum(1 - math.exp(-(gap**2) / (2 * 1.5**2)) for gap in gaps) / 9,
+    }
+    for name, value in expected.items():
+        loss = guidance_loss(name, 1.5)(student, teacher)  # type: ignore[arg-type]
+        assert loss.item() == pytest.approx(value, rel=1e-6), name

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from guided_dml.errors import InputError
+from guided_dml.parameters import validated
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("studnet.epochs", 1, ["studnet", "no such parameter", "did you mean student?", "gemini"]),
+        ("student.epoch", 1, ["student.epoch", "did you mean student.epochs?"]),
+        ("student.epochs", 0, ["student.epochs", "0", "greater than or equal to 1"]),
+        ("student.epochs", "ten", ["student.epochs", "'ten'", "valid integer"]),
+        ("student.epochs", 1.5, ["student.epochs", "1.5", "valid integer"]),
+        ("student.epochs", True, ["student.epochs", "True", "valid integer"]),
+        ("student.backbone", "resnet19", ["student.backbone", "'resnet19'", "'resnet18'", "cnn"]),
+        ("student.similarity", "l1", ["student.similarity", "'l2', 'cosine' or 'gaussian'"]),
+        ("student.learning_rate", -0.1, ["student.learning_rate", "-0.1", "greater than 0"]),
+        ("gemini.beta", 1.01, ["gemini.beta", "1.01", "less than or equal to 1"]),
+        ("data.validation_share", 1.0, ["data.validation_share", "less than 1"]),
+        ("data.images_per_class", 1, ["data.images_per_class", "greater than or equal to 2"]),
+        ("evaluation.split", "train", ["evaluation.split", "'test' or 'validation'"]),
+        ("compute.device", "tpu", ["compute.device", "'auto', 'cpu' or 'cuda'"]),
+        ("seed", -1, ["seed", "-1", "greater than or equal to 0"]),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_what_is_allowed(
+    raw_parameters: dict[str, Any], path: str, value: object, words: list[str]
+) -> None:
+    *parents, last = path.split(".")
+    block = raw_parameters
+    for name in parents:
+        block = block.setdefault(name, {})
+    block[last] = value
+    with pytest.raises(InputError) as error:
+        validated(raw_parameters)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_all_wrong_parameters_are_named_at_once(raw_parameters: dict[str, Any]) -> None:
+    raw_parameters["student"]["epochs"] = 0
+    raw_parameters["gemini"]["margin"] = -1
+    del raw_parameters["data"]
+    with pytest.raises(InputError, match=r"data: missing(.|\n)*gemini.margin(.|\n)*student.epochs"):
+        validated(raw_parameters)
+
+
+def test_whole_numbers_are_good_for_fractions(raw_parameters: dict[str, Any]) -> None:
+    raw_parameters["gemini"]["margin"] = 3
+    assert validated(raw_parameters).gemini.margin == 3.0

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from guided_dml.models.embedder import build_embedder
+from guided_dml.models.gemini import Gemini
+from guided_dml.parameters import Parameters
+from guided_dml.training.batches import DeviceImages
+from guided_dml.training.embed import embed, embed_by_class
+from guided_dml.training.policy import Policy
+
+POLICY = Policy(torch.device("cpu"))
+
+
+@pytest.fixture
+def images() -> DeviceImages:
+    pixels = torch.randint(0, 256, (70, 1, 8, 8), dtype=torch.uint8)
+    return DeviceImages(pixels, {"mean": [127.0], "std": [74.0]}, POLICY.device)
+
+
+def test_an_image_alone_embeds_as_in_a_batch(images: DeviceImages, parameters: Parameters) -> None:
+    student = parameters.student.model_copy(update={"backbone": "small_cnn"})
+    model = build_embedder(0, 1, student)
+    whole = embed(model, images, POLICY, batch_size=64)
+    alone = embed(model, images, POLICY, batch_size=1)
+    torch.testing.assert_close(whole, alone)
+    assert whole.shape == (70, 2)
+
+
+def test_batch_statistics_are_those_of_consecutive_thirtieths(
+    images: DeviceImages, parameters: Parameters
+) -> None:
+    student = parameters.student.model_copy(update={"backbone": "small_cnn"})
+    model = build_embedder(0, 1, student)
+    published = embed(model, images, POLICY, batch_size=64, batch_statistics=True)
+    model.train()
+    with torch.no_grad():
+        by_hand = torch.cat([model(images.take(slice(i, i + 2))) for i in range(0, 70, 2)])
+    torch.testing.assert_close(published, by_hand)
+    plain = embed(model, images, POLICY, batch_size=64)
+    assert not torch.allclose(published, plain, atol=1e-3)
+
+
+def test_teacher_embeds_the_asked_images_in_their_order(images: DeviceImages) -> None:
+    gemini = Gemini((1, 8, 8), classes=3, kernel_size=3, padding=1)
+    labels = torch.arange(70) % 3
+    indices = torch.tensor([69, 0, 33, 34, 2])
+    embeddings = embed_by_class(gemini, images, labels, indices, POLICY)
+    with torch.no_grad():
+        for row, index in enumerate(indices.tolist()):
+            alone = gemini(images.take(torch.tensor([index])), labels[index : index + 1])
+            torch.testing.assert_close(embeddings[row], alone[0])

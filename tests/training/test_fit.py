@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from guided_dml.errors import InputError
+from guided_dml.parameters import Parameters, TrainingParameters
+from guided_dml.seeding import generator
+from guided_dml.training.batches import RandomBatches
+from guided_dml.training.fit import fit
+from guided_dml.training.policy import Policy
+
+POLICY = Policy(torch.device("cpu"))
+
+
+def settings(parameters: Parameters, **changes: Any) -> TrainingParameters:
+    plain = {
+        "epochs": 3,
+        "learning_rate": 0.1,
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "clip_gradient_values": None,
+        "schedule": "constant",
+    }
+    return parameters.gemini.model_copy(update=plain | changes)
+
+
+def regression() -> tuple[nn.Linear, Tensor, Tensor]:
+    source = torch.Generator().manual_seed(0)
+    inputs = torch.randn(10, 3, generator=source, dtype=torch.float64)
+    targets = inputs @ torch.tensor([[1.0], [-2.0], [0.5]], dtype=torch.float64)
+    model = nn.Linear(3, 1, bias=False, dtype=torch.float64)
+    nn.init.zeros_(model.weight)
+    return model, inputs, targets
+
+
+def train(parameters: TrainingParameters) -> tuple[nn.Linear, Any, list[list[int]]]:
+    model, inputs, targets = regression()
+    seen: list[list[int]] = []
+
+    def loss_of(model: nn.Linear, rows: Tensor) -> Tensor:
+        seen.append(rows.tolist())
+        loss: Tensor = (model(inputs[rows]) - targets[rows]).square().mean()
+        return loss
+
+    batches = RandomBatches(torch.arange(10), 4, generator(0, "rows"))
+    return model, fit(model, loss_of, batches, parameters, POLICY, "student"), seen
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("clip", [None, 0.1])
+def test_steps_are_those_of_sgd_by_hand(
+    parameters: Parameters, momentum: float, clip: float | None
+) -> None:
+    changes = {"momentum": momentum, "weight_decay": 0.01, "clip_gradient_values": clip}
+    model, history, seen = train(settings(parameters, **changes))
+    _, inputs, targets = regression()
+    weight, velocity, losses = torch.zeros(3, dtype=torch.float64), None, []
+    for rows in seen:
+        x, y = inputs[rows], targets[rows, 0]
+        losses.append(((x @ weight - y) ** 2).mean().item())
+        gradient = 2 * x.T @ (x @ weight - y) / len(rows)
+        if clip:
+            gradient = gradient.clamp(-clip, clip)
+        gradient = gradient + 0.01 * weight
+        velocity = gradient if velocity is None else momentum * velocity + gradient
+        weight = weight - 0.1 * velocity
+    torch.testing.assert_close(model.weight.detach()[0], weight)
+    assert history["loss"].tolist() == pytest.approx(
+        [sum(losses[i : i + 3]) / 3 for i in (0, 3, 6)]
+    )
+    assert history["images_seen"].tolist() == [10, 20, 30]
+    assert history["epoch"].tolist() == [1, 2, 3]
+
+
+def test_plateau_lowers_the_rate_when_the_loss_stalls(parameters: Parameters) -> None:
+    changes = {"schedule": "plateau", "plateau_factor": 0.5, "plateau_patience": 1}
+    # (a rate this small leaves the loss where it is)
+    stalled = settings(parameters, epochs=7, learning_rate=1e-7, **changes)
+    _, history, _ = train(stalled)
+    rates = (history["learning_rate"] / 1e-7).tolist()
+    assert rates[0] == 1
+    assert min(rates) <= 0.5
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_one_cycle_rises_and_falls(parameters: Parameters) -> None:
+    _, history, _ = train(settings(parameters, epochs=20, schedule="one_cycle"))
+    rates = history["learning_rate"].tolist()
+    assert rates[0] == pytest.approx(0.1 / 25)
+    assert max(rates) == pytest.approx(0.1, rel=0.05)
+    assert rates[-1] < 0.01
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+
+
+def test_divergence_stops_at_its_step_and_names_the_rate(parameters: Parameters) -> None:
+    model, inputs, targets = regression()
+    steps = []
+
+    def loss_of(model: nn.Linear, rows: Tensor) -> Tensor:
+        steps.append(1)
+        factor = float("nan") if len(steps) == 5 else 1.0
+        loss: Tensor = (model(inputs[rows]) - targets[rows]).square().mean() * factor
+        return loss
+
+    batches = RandomBatches(torch.arange(10), 4, generator(0, "rows"))
+    with pytest.raises(
+        InputError, match=r"student: the loss became nan at epoch 2, step 2, .*learning_rate=0.1"
+    ):
+        fit(model, loss_of, batches, settings(parameters), POLICY, "student")
+    assert len(steps) == 5
+
+
+def test_same_seed_same_bytes(parameters: Parameters) -> None:
+    first, again = (train(settings(parameters))[0].weight for _ in range(2))
+    assert first.equal(again)
