@@ -43,8 +43,8 @@ setup: $(READY) ## only set up .venv
 # uv goes beside .venv with --target, which works under a system Python that is "externally managed".
 $(READY): requirements.lock requirements-uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	$(PYTHON) -m pip install --quiet --upgrade --require-hashes --target .uv -r requirements-uv.lock
-	.uv/bin/uv venv --quiet --clear --python $(PYTHON) .venv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --require-hashes --target .uv -r requirements-uv.lock
+	.uv/bin/uv venv --quiet --allow-existing --python $(PYTHON) .venv
 	VIRTUAL_ENV=.venv .uv/bin/uv pip sync --quiet --require-hashes requirements.lock
 	VIRTUAL_ENV=.venv .uv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

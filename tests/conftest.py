@@ -53,14 +53,19 @@ def make_images() -> Callable[..., LabelledImages]:
     return make
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the project's configuration in a folder of its own, without any data."""
-    place = tmp_path / "project"
+def copy_of_project(place: Path) -> Path:
+    """Return a folder with the project's configuration and no data."""
     shutil.copytree(PROJECT / "conf", place / "conf")
     shutil.copy(PROJECT / "pyproject.toml", place)
-    (place / "src").symlink_to(PROJECT / "src")
-    (place / "data").mkdir()
+    for folder in ("src", "data"):  # (the package itself is installed)
+        (place / folder).mkdir()
+    return place
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project's configuration in a folder of its own, which is the working directory."""
+    place = copy_of_project(tmp_path / "project")
     monkeypatch.chdir(place)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return place

@@ -179,12 +179,13 @@ class TrackedRun:
 @contextmanager
 def _training_goes_on() -> Iterator[None]:
     """Warn of what goes wrong in tracking: results are on the disk, and a run is worth more."""
-    from mlflow.exceptions import MlflowException
-
     try:
         yield
-    except (MlflowException, OSError) as error:
-        logger.warning("MLflow did not record this (the run goes on): %s", error)
+    except Interrupted:
+        raise
+    except Exception as error:  # (MLflow lets errors of its database, network and disk through)
+        reason = str(error).splitlines()[0]
+        logger.warning("MLflow did not record this (the run goes on): %s", reason)
 
 
 def _store(project: Path) -> str:

@@ -71,11 +71,12 @@ class _PartialText(io.TextIOWrapper):
     """Tells the file below of an error, which Python's own wrapper hides from it."""
 
     def __exit__(self, error_type: Any, *rest: Any) -> None:
+        partial: Any = self.buffer
         if error_type is None:
-            with self.buffer:
+            with partial:
                 self.flush()
         else:
-            self.buffer.__exit__(error_type, *rest)
+            partial.__exit__(error_type, *rest)
 
 
 def write_atomically() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from guided_dml.errors import InputError
+from guided_dml.datasets.reading import failing_as
 
 #: Everything that a CIFAR batch refers to, under NumPy's old and new module names. None of it
 #: can do more than build an array or a string.
@@ -36,18 +36,11 @@ def read_batch(path: Path) -> dict[str, Any]:
     Raises:
         InputError: The file is damaged, or would run code.
     """
-
-    def unpickle(file: BinaryIO) -> Any:
-        return _ArraysOnly(file, encoding="latin1").load()
-
-    try:
-        with path.open("rb") as file:
-            content = unpickle(file)
+    with failing_as(f"{path}: not a whole CIFAR file; delete it"), path.open("rb") as file:
+        content = _ArraysOnly(file, encoding="latin1").load()
         if not isinstance(content, dict):
             raise pickle.UnpicklingError("it holds no dictionary")
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError) as error:
-        raise InputError(f"{path}: not a whole CIFAR file ({error}); delete it") from error
-    return content
+        return content
 
 
 def read_cifar(published: Any, root: Path, train: bool) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -63,13 +56,14 @@ def read_cifar(published: Any, root: Path, train: bool) -> tuple[np.ndarray, np.
     """
     folder = root / published.base_folder
     names = [name for name, _ in (published.train_list if train else published.test_list)]
-    batches = [read_batch(folder / name) for name in names]
     images, labels = [], []
-    for name, batch in zip(names, batches, strict=True):
-        pixels, targets = batch.get("data"), batch.get("labels", batch.get("fine_labels"))
-        if not isinstance(pixels, np.ndarray) or targets is None or len(pixels) != len(targets):
-            raise InputError(f"{folder / name}: no data with as many labels in it; delete it")
-        images.append(pixels.reshape(-1, 3, 32, 32))
-        labels.extend(targets)
-    classes = read_batch(folder / published.meta["filename"])[published.meta["key"]]
-    return np.concatenate(images), np.array(labels, np.int64), list(classes)
+    for name in names:
+        batch = read_batch(folder / name)
+        with failing_as(f"{folder / name}: no data with as many labels in it; delete it"):
+            targets = batch["labels" if "labels" in batch else "fine_labels"]
+            labels.append(np.array(targets, np.int64))
+            images.append(batch["data"].reshape(len(targets), 3, 32, 32))
+    meta, key = folder / published.meta["filename"], published.meta["key"]
+    with failing_as(f"{meta}: no class names in it; delete it"):
+        classes = list(read_batch(meta)[key])
+    return np.concatenate(images), np.concatenate(labels), classes

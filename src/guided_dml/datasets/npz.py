@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from guided_dml.datasets.reading import ReadOnlyImages, Split, check_split, part
+from guided_dml.datasets.reading import ReadOnlyImages, Split, check_split, failing_as, part
 from guided_dml.errors import InputError
 from guided_dml.types import LabelledImages
-
-#: What NumPy, zipfile and zlib raise on a file that is not whole, or no .npz file at all.
-DAMAGED = (
-    OSError,
-    EOFError,
-    TypeError,
-    ValueError,
-    RuntimeError,
-    zlib.error,
-    zipfile.BadZipFile,
-)
 
 
 class NpzImagesDataset(ReadOnlyImages):
@@ -91,13 +78,12 @@ class NpzImagesDataset(ReadOnlyImages):
     def _arrays(self) -> dict[str, np.ndarray]:
         if not self.filepath.is_file():
             raise InputError(f"{self.filepath}: there is no such file")
-        try:
-            with np.load(self.filepath, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except DAMAGED as error:
-            raise InputError(
-                f"{self.filepath}: not a whole .npz file of plain arrays ({error})"
-            ) from error
+        with (
+            failing_as(f"{self.filepath}: not a whole .npz file of plain arrays"),
+            self.filepath.open("rb") as file,
+            np.load(file, allow_pickle=False) as stored,
+        ):
+            arrays = {name: stored[name] for name in stored.files}
         missing = {"images", "labels"} - set(arrays)
         if missing:
             raise InputError(

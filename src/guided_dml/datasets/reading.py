@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
 from kedro.io import AbstractDataset, DatasetError
-from numpy.typing import NDArray
 
-from guided_dml.errors import InputError
+from guided_dml.errors import InputError, Interrupted
 from guided_dml.types import LabelledImages
 
 Split = Literal["train", "test"]
@@ -35,38 +36,51 @@ def check_split(split: str) -> None:
         raise InputError(f"split: {split!r} given; must be 'train' or 'test'")
 
 
-def share_of_each_class(
-    labels: NDArray[np.int64], share: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split indices at random, stratified by class.
+@contextlib.contextmanager
+def failing_as(message: str) -> Iterator[None]:
+    """Raise InputError ``message`` and the reason for whatever error comes up within.
 
-    Args:
-        labels: int64 ``[N]``.
-        share: Share of every class that goes into the second part, in (0, 1).
-        seed: Of the draw.
-
-    Returns:
-        The indices of the two parts, int64, ascending.
-
-    Raises:
-        InputError: A class is too small to be in both parts.
+    What a damaged file makes a foreign reader raise is not documented, and of many kinds.
     """
-    from sklearn.model_selection import train_test_split
-
-    smallest = np.unique(labels, return_counts=True)[1].min()
-    if smallest < 2:
-        raise InputError("a class has a single image and cannot be split into two parts")
-    first, second = train_test_split(
-        np.arange(len(labels)), test_size=share, stratify=labels, random_state=seed
-    )
-    return np.sort(first), np.sort(second)
+    try:
+        yield
+    except (InputError, Interrupted):
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise InputError(f"{message} ({reason})") from error
 
 
 def part(everything: LabelledImages, split: Split, test_share: float, seed: int) -> LabelledImages:
-    """Return the training or the test part of images that come in one piece."""
-    train, test = share_of_each_class(everything.labels, test_share, seed)
-    rows = train if split == "train" else test
+    """Return the training or the test part of images that come in one piece.
+
+    Args:
+        everything: The images.
+        split: Which part.
+        test_share: Share of every class that is the test part, in (0, 1).
+        seed: Of the draw.
+
+    Raises:
+        InputError: The share is out of range, or a class is too small to be in both parts.
+    """
+    from sklearn.model_selection import train_test_split
+
+    labels, classes = everything.labels, everything.classes
+    if not 0 < test_share < 1:
+        raise InputError(f"test_share: {test_share!r} given; must be between 0 and 1")
+    present, counts = np.unique(labels, return_counts=True)
+    rows = np.arange(len(labels))
+    parts = {"train": rows[:0], "test": rows[:0]}
+    with contextlib.suppress(ValueError):  # (fewer images than classes: no part has them all)
+        drawn = train_test_split(rows, test_size=test_share, stratify=labels, random_state=seed)
+        parts = dict(zip(parts, map(np.sort, drawn), strict=True))
+    if any(len(np.unique(labels[chosen])) < len(present) for chosen in parts.values()):
+        smallest = counts.argmin()
+        raise InputError(
+            f"{everything.facts['source']}: class {classes[present[smallest]]!r} has "
+            f"{counts[smallest]} images, too few to be in both parts with test_share "
+            f"{test_share}; add images, remove it, or change test_share in the catalog"
+        )
     facts = everything.facts | {"test_share": test_share, "split_seed": seed}
-    return LabelledImages(
-        everything.images[rows], everything.labels[rows], everything.classes, facts
-    )
+    chosen = parts[split]
+    return LabelledImages(everything.images[chosen], labels[chosen], classes, facts)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from guided_dml.datasets.cifar import read_cifar
-from guided_dml.datasets.reading import ReadOnlyImages, Split, check_split
+from guided_dml.datasets.reading import ReadOnlyImages, Split, check_split, failing_as
 from guided_dml.errors import InputError, one_of
 from guided_dml.types import LabelledImages
 
@@ -98,11 +98,8 @@ class TorchvisionDataset(ReadOnlyImages):
             return LabelledImages(*read_cifar(published, self.root, self.split == "train"), facts)
         for path in files:
             _check_idx(path)
-        try:
+        with failing_as(f"{', '.join(map(str, files))}: damaged; delete to download anew"):
             return LabelledImages(*_arrays(self._open(published, download=False)), facts)
-        except (OSError, EOFError, ValueError, RuntimeError) as error:
-            names = ", ".join(str(path) for path in files)
-            raise InputError(f"{names}: damaged ({error}); delete to download anew") from error
 
     def _files(self, published: Any) -> dict[Path, str | None]:
         """Return the files that must be there, with their md5 where it is known."""
@@ -127,24 +124,21 @@ class TorchvisionDataset(ReadOnlyImages):
                 f"{missing}; set download: true in the catalog, or put a copy there in "
                 "torchvision's layout"
             )
-        try:
-            with _bars_on_terminals_only():
-                if self.name.startswith("CIFAR"):
-                    # (its constructor would also unpickle what came)
-                    download_and_extract_archive(
-                        published.url,
-                        str(self.root),
-                        filename=published.filename,
-                        md5=published.tgz_md5,
-                    )
-                else:
-                    self._open(published, download=True)
-        except (OSError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise InputError(
-                f"{missing} and the download failed ({reason}); connect to the network, or put "
-                "a copy there in torchvision's layout"
-            ) from error
+        failed = (
+            f"{missing} and the download failed; connect to the network, or put a copy there in "
+            "torchvision's layout"
+        )
+        with failing_as(failed), _bars_on_terminals_only():
+            if self.name.startswith("CIFAR"):
+                # (its constructor would also unpickle what came)
+                download_and_extract_archive(
+                    published.url,
+                    str(self.root),
+                    filename=published.filename,
+                    md5=published.tgz_md5,
+                )
+            else:
+                self._open(published, download=True)
 
     def _open(self, published: Any, *, download: bool) -> Any:
         train = self.split == "train"
@@ -162,17 +156,18 @@ def _differing(files: dict[Path, str | None]) -> list[str]:
 
 
 def _check_idx(path: Path) -> None:
-    """Raise InputError if an IDX file is not as long as its header says."""
+    """Raise InputError if a file is not the bytes that its name and its header announce."""
     if "-ubyte" not in path.name:
         return
     with path.open("rb") as file:
         start = file.read(4)
         sides = file.read(4 * start[3]) if len(start) == 4 else b""
     whole = len(start) == 4 and len(sides) == 4 * start[3]
-    if whole:
+    if whole and start[:3] == b"\0\0\x08" and f"idx{start[3]}-" in path.name:
         expected = 4 + len(sides) + math.prod(struct.unpack(f">{start[3]}I", sides))
-    if not whole or path.stat().st_size != expected:
-        raise InputError(f"{path}: this IDX file is truncated; delete it to download it anew")
+        if path.stat().st_size == expected:
+            return
+    raise InputError(f"{path}: truncated, or no such IDX file; delete it to download it anew")
 
 
 def _arrays(opened: Any) -> tuple[np.ndarray, np.ndarray, list[str]]:

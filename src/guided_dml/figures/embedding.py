@@ -29,10 +29,8 @@ def embedding_figure(sets: list[Points], classes: list[str], heading: str) -> Fi
     panels = figure.subplots(1, len(sets), sharex=True, sharey=True, squeeze=False)[0]
     everything = np.concatenate([points.xy for points in sets])
     low, high = everything.min(0), everything.max(0)
-    margin = 0.04 * float((high - low).max() or 1)
-    panels[0].set(
-        xlim=(low[0] - margin, high[0] + margin), ylim=(low[1] - margin, high[1] + margin)
-    )
+    (x, y), reach = (low + high) / 2, 0.54 * float((high - low).max() or 1)
+    panels[0].set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach))
     for panel, points in zip(panels, sets, strict=True):
         draw_points(panel, points, len(classes))
     panels[0].set_ylabel(sets[0].axes[1], fontsize=9)

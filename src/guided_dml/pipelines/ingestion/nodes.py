@@ -63,7 +63,8 @@ def split_training_set(train_images: Tensors, data: DataParameters, split_seed: 
 
     Returns:
         ``train`` and ``validation``, int64 indices into the training set, ascending. Every class
-        keeps at least two images in ``train`` and has at least one in ``validation``.
+        keeps at least two images in ``train`` and, where it has more, has at least one in
+        ``validation``.
     """
     import torch
 
@@ -138,6 +139,12 @@ def _check_images(name: str, part: LabelledImages) -> None:
     if part.labels.shape != (len(part.images),):
         raise InputError(
             f"{name}: {len(part.images)} images, but {part.labels.size} labels; one each is needed"
+        )
+    lowest, highest = part.labels.min(), part.labels.max()
+    if lowest < 0 or highest >= len(part.classes):
+        raise InputError(
+            f"{name}: labels from {lowest} to {highest}; 0 to {len(part.classes) - 1} are allowed, "
+            "indices into its classes"
         )
 
 

@@ -1,0 +1,280 @@
+"""Whole Kedro sessions on a handful of real images, in a project folder of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.runner import SequentialRunner
+from safetensors.torch import load_file
+
+from guided_dml.errors import InputError
+from conftest import copy_of_project
+
+SMALL: dict[str, Any] = {
+    "data": {"images_per_class": 10},
+    "gemini": {"epochs": 2},
+    "student": {"epochs": 2, "backbone": "small_cnn", "batch_size": 32},
+}
+
+
+def run(project: Path, *pipelines: str, **options: Any) -> str:
+    """Run pipelines (all by default) and return the version that the session saved."""
+    parameters = SMALL | options.pop("params", {})
+    env = options.pop("env", None)
+    bootstrap_project(project)
+    with KedroSession.create(project, env=env, runtime_params=parameters) as session:
+        session.run(pipeline_names=list(pipelines) or None, runner=SequentialRunner(), **options)
+        return str(session.session_id)
+
+
+def file(project: Path, pattern: str) -> Path:
+    (found,) = project.glob(f"data/{pattern}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project after two whole runs with the same seed and one with another."""
+    place = copy_of_project(tmp_path_factory.mktemp("finished") / "project")
+    for seed in (0, 0, 1):
+        run(place, params={"seed": seed})
+    return place
+
+
+def versions(project: Path, name: str) -> list[Path]:
+    return sorted(project.glob(f"data/*/digits/{name}/*/*"))
+
+
+def test_every_step_stores_what_the_next_one_reads(finished: Path) -> None:
+    stored = {path.parent.parent for path in (finished / "data").rglob("*Z/*")}
+    names = {path.as_posix().split("/digits/")[1] for path in stored}
+    assert names == {
+        "train_images.safetensors",
+        "test_images.safetensors",
+        "classes.json",
+        "data_report.json",
+        "pixel_scores.json",
+        "split.safetensors",
+        "normalisation.json",
+        "triplets.safetensors",
+        "gemini_weights.safetensors",
+        "gemini_history.csv",
+        "teacher_embeddings.safetensors",
+        "teacher_figure.png",
+        "guided/weights.safetensors",
+        "guided/history.csv",
+        "guided/reference_embeddings.safetensors",
+        "guided/query_embeddings.safetensors",
+        "guided/scores.json",
+        "guided/loss_figure.png",
+        "guided/embedding_figure.png",
+        "guided/embedding_plot.json",
+        "guided/embedding_page.html",
+        "guided/retrieval_figure.png",
+    }
+    assert all(len(versions(finished, name)) == 3 for name in names)
+    assert not list(finished.rglob("*.partial"))
+
+
+def test_stored_tensors_have_their_fixed_names_and_types(finished: Path) -> None:
+    images = load_file(versions(finished, "train_images.safetensors")[0])
+    assert (images["images"].shape, str(images["images"].dtype)) == ((100, 1, 8, 8), "torch.uint8")
+    assert str(images["labels"].dtype) == "torch.int64"
+    for name, count in (("reference", 100), ("query", 100)):
+        arrays = load_file(versions(finished, f"guided/{name}_embeddings.safetensors")[0])
+        assert arrays["embeddings"].shape == (count, 2)
+        assert str(arrays["embeddings"].dtype) == "torch.float32"
+    teacher = load_file(versions(finished, "teacher_embeddings.safetensors")[0])
+    assert teacher["embeddings"].shape == (90, 2)
+
+
+def test_scores_are_one_flat_dictionary(finished: Path) -> None:
+    scores = json.loads(versions(finished, "guided/scores.json")[0].read_text())
+    recalls = {f"recall_at_{k}" for k in (1, 2, 4, 8)}
+    assert set(scores) == recalls | {"f1", "nmi", "accuracy", "r_precision", "map_at_r"}
+    assert all(0 <= value <= 1 for value in scores.values())
+
+
+def test_same_seed_gives_the_same_bytes_and_another_seed_others(finished: Path) -> None:
+    for name in ("triplets", "gemini_weights", "teacher_embeddings", "guided/weights"):
+        first, again, other = (
+            path.read_bytes() for path in versions(finished, f"{name}.safetensors")
+        )
+        assert first == again, name
+        assert first != other, name
+    split = {path.read_bytes() for path in versions(finished, "split.safetensors")}
+    assert len(split) == 1  # (the split has a seed of its own)
+
+
+def test_tracking_records_runs_side_by_side(finished: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{finished / 'mlruns' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("digits")
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+    assert [r.info.run_name for r in runs] == ["guided seed 0", "guided seed 0", "guided seed 1"]
+    record = runs[-1]
+    assert record.info.status == "FINISHED"
+    assert record.data.params["student.backbone"] == "small_cnn"
+    assert record.data.params["gemini.epochs"] == "2"
+    scores = json.loads(versions(finished, "guided/scores.json")[-1].read_text())
+    for name, value in scores.items():
+        assert record.data.metrics[name] == pytest.approx(value), name
+    assert 0 < record.data.metrics["pixel_scores.recall_at_1"] <= 1
+    losses = client.get_metric_history(record.info.run_id, "guided.loss")
+    assert [metric.step for metric in losses] == [1, 2]
+    tags = record.data.tags
+    assert (tags["data set"], tags["method"], tags["seed"]) == ("digits", "guided", "1")
+    assert tags["library torch"]
+    assert tags["device"].startswith("CPU")
+    assert "git commit" in tags
+    listed = {item.path for item in client.list_artifacts(record.info.run_id, "guided")}
+    assert "guided/weights.safetensors" in listed
+    assert "guided/embedding_page.html" in listed
+
+
+def test_a_step_alone_reads_the_newest_and_records_what_it_read(finished: Path) -> None:
+    from mlflow import MlflowClient
+
+    weights = versions(finished, "gemini_weights.safetensors")
+    run(finished, "gemini", params={"seed": 1})
+    new = versions(finished, "gemini_weights.safetensors")
+    assert len(new) == len(weights) + 1
+    assert new[-1].read_bytes() == weights[-1].read_bytes()
+    client = MlflowClient(f"sqlite:///{finished / 'mlruns' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("digits")
+    record = client.search_runs([experiment.experiment_id])[0]
+    assert record.info.run_name == "gemini seed 1"
+    assert (
+        record.data.tags["reads triplets"]
+        == versions(finished, "triplets.safetensors")[-1].parent.name
+    )
+
+
+def test_an_old_version_can_be_brought_back(finished: Path) -> None:
+    first, *_ = versions(finished, "guided/weights.safetensors")
+    saved = run(finished, "evaluation", load_versions={"guided.weights": first.parent.name})
+    old, new = (
+        file(finished, f"07_model_output/digits/guided/query_embeddings.safetensors/{version}/*")
+        for version in (first.parent.name, saved)
+    )
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_an_unknown_version_lists_the_known(finished: Path) -> None:
+    newest = versions(finished, "guided/weights.safetensors")[-1].parent.name
+    with pytest.raises(InputError, match=rf"guided.weights has no version 1999.*{newest}"):
+        run(finished, "evaluation", load_versions={"guided.weights": "1999"})
+
+
+def test_validation_protocol_uses_the_training_set_alone(finished: Path) -> None:
+    saved = run(finished, "evaluation", params={"evaluation": {"split": "validation"}})
+    sizes = [
+        len(load_file(file(finished, f"07_model_output/digits/guided/{role}*/{saved}/*"))["labels"])
+        for role in ("reference", "query")
+    ]
+    assert sizes == [90, 10]
+
+
+def test_published_options_change_the_result(finished: Path) -> None:
+    raw = {"data": {"images_per_class": 10, "raw_pixel_training": True}}
+    saved = run(finished, "gemini", params=raw | {"seed": 1})
+    weights = versions(finished, "gemini_weights.safetensors")
+    assert weights[-1].parent.name == saved
+    assert weights[-1].read_bytes() != weights[-2].read_bytes()
+
+
+def test_a_step_without_its_inputs_names_the_pipeline_to_run(project: Path) -> None:
+    with pytest.raises(InputError, match=r"no .* stored for the data set mnist; .*ingestion"):
+        run(project, "triplets", env="mnist")
+
+
+def test_targets_of_another_split_are_refused(finished: Path) -> None:
+    run(finished, "ingestion", params={"split_seed": 5})
+    with pytest.raises(InputError, match="teacher_embeddings belong to another split"):
+        run(finished, "distillation")
+
+
+def test_a_typo_stops_the_run_before_anything_is_stored(project: Path) -> None:
+    with pytest.raises(InputError, match=r"did you mean student\?"):
+        run(project, params={"studnet": {"epochs": 1}})
+    assert not list((project / "data").iterdir())
+
+
+def test_a_failed_run_is_marked_failed_with_its_error(project: Path) -> None:
+    diverging = SMALL["student"] | {"learning_rate": 1e30, "clip_gradient_values": None}
+    with pytest.raises(InputError, match=r"student: the loss became \w+ at epoch"):
+        run(project, params={"student": diverging})
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project / 'mlruns' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("digits")
+    (record,) = client.search_runs([experiment.experiment_id])
+    assert record.info.status == "FAILED"
+    assert "student: the loss became" in record.data.tags["error"]
+    assert not list(project.glob("data/06_models/digits/guided/**/*.safetensors"))
+
+
+def test_a_run_that_was_killed_is_closed_by_the_next(project: Path) -> None:
+    run(project, "ingestion")
+    database = project / "mlruns" / "mlflow.db"
+    gone = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(gone, 0)
+    with sqlite3.connect(database) as connection:
+        connection.execute("update runs set status = 'RUNNING'")
+        connection.execute("update tags set value = ? where key = 'process'", (str(gone),))
+    connection.close()
+    run(project, "ingestion")
+    with sqlite3.connect(database) as connection:
+        states = connection.execute("select status from runs order by start_time").fetchall()
+    connection.close()
+    assert states == [("KILLED",), ("FINISHED",)]
+
+
+def test_tracking_can_be_turned_off(project: Path) -> None:
+    run(project, "ingestion", params={"tracking": False})
+    assert not (project / "mlruns").exists()
+
+
+def test_trouble_with_mlflow_does_not_stop_a_run(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (project / "mlruns").mkdir()
+    (project / "mlruns" / "mlflow.db").write_text("this is no database " * 100)
+    saved = run(project, "ingestion")
+    assert file(project, f"05_model_input/digits/normalisation.json/{saved}/*").exists()
+    assert "MLflow did not record this (the run goes on)" in caplog.text
+
+
+def test_two_runs_never_read_each_others_versions(project: Path) -> None:
+    """While one session trains, another one ingests: the first keeps what it started with."""
+    from kedro.framework.hooks import hook_impl
+
+    run(project, "ingestion")
+
+    class Meanwhile:
+        """Another run's newer versions appear between two steps of this one."""
+
+        @hook_impl
+        def after_node_run(self, node: Any) -> None:
+            if node.name == "draw_triplets":
+                for path in list(project.glob("data/*/digits/*/*/*")):
+                    later = path.parent.parent / "2999-01-01T00.00.00.000Z" / path.name
+                    later.parent.mkdir()
+                    later.write_bytes(b"of another run")
+
+    bootstrap_project(project)
+    with KedroSession.create(project, runtime_params=SMALL) as session:
+        session._hook_manager.register(Meanwhile())
+        session.run(
+            pipeline_names=["triplets", "gemini", "teacher_embeddings"], runner=SequentialRunner()
+        )
+        saved = session.session_id
+    assert file(project, f"04_feature/digits/teacher_embeddings.safetensors/{saved}/*").exists()
