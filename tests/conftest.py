@@ -12,6 +12,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import yaml
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.runner import SequentialRunner
 
 from guided_dml.parameters import Parameters, validated
 from guided_dml.types import LabelledImages
@@ -21,6 +24,23 @@ os.environ["KEDRO_DISABLE_TELEMETRY"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+#: A whole run in about two seconds.
+SMALL: dict[str, Any] = {
+    "data": {"images_per_class": 10},
+    "gemini": {"epochs": 2},
+    "student": {"epochs": 2, "backbone": "small_cnn", "batch_size": 32},
+}
+
+
+def run(project: Path, *pipelines: str, **options: Any) -> str:
+    """Run pipelines (all by default) and return the version that the session saved."""
+    parameters = SMALL | options.pop("params", {})
+    env = options.pop("env", None)
+    bootstrap_project(project)
+    with KedroSession.create(project, env=env, runtime_params=parameters) as session:
+        session.run(pipeline_names=list(pipelines) or None, runner=SequentialRunner(), **options)
+        return str(session.session_id)
 
 
 @pytest.fixture

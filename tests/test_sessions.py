@@ -14,24 +14,8 @@ from kedro.framework.startup import bootstrap_project
 from kedro.runner import SequentialRunner
 from safetensors.torch import load_file
 
+from conftest import SMALL, copy_of_project, run
 from guided_dml.errors import InputError
-from conftest import copy_of_project
-
-SMALL: dict[str, Any] = {
-    "data": {"images_per_class": 10},
-    "gemini": {"epochs": 2},
-    "student": {"epochs": 2, "backbone": "small_cnn", "batch_size": 32},
-}
-
-
-def run(project: Path, *pipelines: str, **options: Any) -> str:
-    """Run pipelines (all by default) and return the version that the session saved."""
-    parameters = SMALL | options.pop("params", {})
-    env = options.pop("env", None)
-    bootstrap_project(project)
-    with KedroSession.create(project, env=env, runtime_params=parameters) as session:
-        session.run(pipeline_names=list(pipelines) or None, runner=SequentialRunner(), **options)
-        return str(session.session_id)
 
 
 def file(project: Path, pattern: str) -> Path:

@@ -197,47 +197,68 @@ def test_a_full_disk_leaves_the_version_before(small_disk: Path, kind: str) -> N
     assert loaded(kind, small_disk, 100) == 3
 
 
-#: Saves version after version until it is killed.
-ENDLESS = """
-import sys
-from itertools import count
+#: Imports once; then forks, for every line it reads, a process that saves version after version.
+WRITERS = """
+import os, shutil, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import test_atomic
 test_atomic.write_atomically()
-made = [test_atomic.MAKERS[sys.argv[3]](value, 1_000_000) for value in range(8)]
-for version in count():
-    kind, root = sys.argv[3], Path(sys.argv[2])
-    test_atomic.dataset(kind, root, version).save(made[version % 8])
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for line in sys.stdin:
+    kind, root = line.split()
+    if pid := os.fork():
+        print(pid, flush=True)
+        continue
+    made = [test_atomic.MAKERS[kind](value, 1_000_000) for value in range(4)]
+    for version in range(10_000):
+        test_atomic.dataset(kind, Path(root), version).save(made[version % 4])
+        shutil.rmtree(Path(root, "file", f"{version - 9:06}"), ignore_errors=True)
+    os._exit(1)
 """
 
 
-def killed_while_writing(writer: subprocess.Popen[bytes], root: Path) -> None:
+@pytest.fixture(scope="module")
+def writers() -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", WRITERS, str(Path(__file__).parent)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, bufsize=1, **pipes) as process:  # type: ignore[call-overload]
+        yield process
+
+
+def stop_while_writing(writer: int, root: Path) -> None:
+    def halves() -> list[Path]:
+        return list(root.glob("file/*/file.partial"))
+
     give_up = time.monotonic() + 120
     while time.monotonic() < give_up:
-        assert writer.poll() is None
-        versions = list(root.glob("file/*/file"))
-        if len(versions) > 1 and list(root.glob("file/*/file.partial")):
-            writer.send_signal(signal.SIGSTOP)
-            if any(half.stat().st_size for half in root.glob("file/*/file.partial")):
-                return writer.kill()
-            writer.send_signal(signal.SIGCONT)
+        if halves() and len(list(root.glob("file/*/file"))) > 1:
+            os.kill(writer, signal.SIGSTOP)
+            while Path(f"/proc/{writer}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+                time.sleep(0.001)
+            if any(half.stat().st_size for half in halves()):
+                return
+            os.kill(writer, signal.SIGCONT)
     raise TimeoutError
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_process_leaves_the_version_before(tmp_path: Path, kind: str) -> None:
-    arguments = [str(Path(__file__).parent), str(tmp_path), kind]
-    environment = os.environ | {"MPLBACKEND": "Agg"}
-    with subprocess.Popen([sys.executable, "-c", ENDLESS, *arguments], env=environment) as writer:
-        try:
-            killed_while_writing(writer, tmp_path)
-        finally:
-            writer.kill()
-    assert writer.returncode == -signal.SIGKILL
+def test_a_killed_process_leaves_the_version_before(
+    tmp_path: Path, writers: subprocess.Popen[str], kind: str
+) -> None:
+    assert writers.stdin
+    assert writers.stdout
+    writers.stdin.write(f"{kind} {tmp_path}\n")
+    writer = int(writers.stdout.readline())
+    try:
+        stop_while_writing(writer, tmp_path)
+    finally:
+        os.kill(writer, signal.SIGKILL)
+    while Path(f"/proc/{writer}").exists():
+        time.sleep(0.001)
     (half,) = tmp_path.glob("file/*/file.partial")
     whole = sorted(tmp_path.glob("file/*/file"))
     assert half.parent not in [path.parent for path in whole]
-    assert loaded(kind, tmp_path, 1_000_000) == int(whole[-1].parent.name) % 8
+    assert loaded(kind, tmp_path, 1_000_000) == int(whole[-1].parent.name) % 4
     dataset(kind, tmp_path, 999_999).save(MAKERS[kind](9, 100))
     assert loaded(kind, tmp_path, 100) == 9

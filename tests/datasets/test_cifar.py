@@ -20,7 +20,10 @@ DATA = np.random.default_rng(0).integers(0, 256, (3, 3072), dtype=np.uint8)
 BATCH: dict[str, Any] = {"data": DATA, "labels": [1, 0, 1], "batch_label": "a batch"}
 
 
-class _Python2(pickle._Pickler):  # type: ignore[name-defined,misc]
+PurePickler: Any = vars(pickle)["_Pickler"]
+
+
+class _Python2(PurePickler):  # type: ignore[misc]
     """Writes every string as Python 2 wrote its `str`: bytes without an encoding."""
 
     def save_string(self, text: str | bytes) -> None:
@@ -28,11 +31,7 @@ class _Python2(pickle._Pickler):  # type: ignore[name-defined,misc]
         self.write(b"T" + struct.pack("<i", len(raw)) + raw)
         self.memoize(text)
 
-    dispatch = {  # noqa: RUF012
-        **pickle._Pickler.dispatch,  # type: ignore[attr-defined]
-        str: save_string,
-        bytes: save_string,
-    }
+    dispatch = PurePickler.dispatch | {str: save_string, bytes: save_string}
 
 
 def python2(content: object) -> bytes:

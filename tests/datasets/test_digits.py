@@ -58,7 +58,7 @@ def test_an_unknown_split_is_refused() -> None:
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])
 def test_a_share_out_of_range_is_refused(share: float) -> None:
-    with pytest.raises(DatasetError, match="test_share: .* between 0 and 1") as caught:
+    with pytest.raises(DatasetError, match=r"test_share: .* between 0 and 1") as caught:
         DigitsDataset(split="test", test_share=share).load()
     assert isinstance(caught.value.__cause__, InputError)
 

@@ -17,6 +17,10 @@ from guided_dml.errors import InputError
 RNG = np.random.default_rng(0)
 
 
+def pixels(file: Path) -> np.ndarray:
+    return np.asarray(Image.open(file))
+
+
 def draw(path: Path, mode: str = "L", size: tuple[int, int] = (6, 5), **options: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = RNG.integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
@@ -44,7 +48,7 @@ def test_given_parts_are_read_as_they_are(tmp_path: Path) -> None:
     for split, count in (("train", 4), ("test", 2)):
         read = ImageFolderDataset(path=str(tmp_path), split=split).load()  # type: ignore[arg-type]
         files = sorted((tmp_path / split).rglob("*.png"))
-        assert np.array_equal(read.images[:, 0], np.stack([Image.open(file) for file in files]))
+        assert np.array_equal(read.images[:, 0], np.stack(list(map(pixels, files))))
         assert read.labels.tolist() == [0] * count + [1] * count
         assert read.labels.dtype == np.int64
         assert read.classes == ["cat", "dog"]
@@ -60,7 +64,7 @@ def test_one_folder_is_split_by_the_seed(tmp_path: Path) -> None:
         assert np.bincount(read.labels).tolist() == [share, share]
         return [image.tobytes() for image in read.images]
 
-    every = [np.asarray(Image.open(file)).tobytes() for file in tmp_path.rglob("*.png")]
+    every = [pixels(file).tobytes() for file in tmp_path.rglob("*.png")]
     assert sorted(part("train", 1) + part("test", 1)) == sorted(every)
     assert part("train", 1) == part("train", 1)
     assert part("train", 1) != part("train", 2)
@@ -75,7 +79,7 @@ def test_formats(tmp_path: Path, suffix: str, mode: str, channels: int) -> None:
     assert read.images.dtype == np.uint8
     assert read.images.shape == (16, stored, 5, 6)
     expected = {
-        np.asarray(Image.open(file)).reshape(5, 6, stored).transpose(2, 0, 1).tobytes()
+        pixels(file).reshape(5, 6, stored).transpose(2, 0, 1).tobytes()
         for file in tmp_path.rglob(f"*.{suffix}")
     }
     assert {image.tobytes() for image in read.images} <= expected
@@ -114,7 +118,7 @@ def test_image_size_resizes_and_counts(tmp_path: Path) -> None:
     read = ImageFolderDataset(path=str(tmp_path), split="train", image_size=8).load()
     assert read.images.shape == (4, 1, 8, 8)
     assert read.facts == {"source": str(tmp_path / "train"), "resized": 2, "sizes_found": 3}
-    kept = np.asarray(Image.open(tmp_path / "train" / "class 0" / "2.png"))
+    kept = pixels(tmp_path / "train" / "class 0" / "2.png")
     assert np.array_equal(read.images[1, 0], kept)
     message = refusal(tmp_path)
     assert "2.png: 8x8 pixels where the images before have 5x6" in message
