@@ -38,6 +38,7 @@ def run(project: Path, *pipelines: str, **options: Any) -> str:
     parameters = SMALL | options.pop("params", {})
     env = options.pop("env", None)
     bootstrap_project(project)
+    session: Any
     with KedroSession.create(project, env=env, runtime_params=parameters) as session:
         session.run(pipeline_names=list(pipelines) or None, runner=SequentialRunner(), **options)
         return str(session.session_id)
@@ -71,6 +72,16 @@ def make_images() -> Callable[..., LabelledImages]:
         return LabelledImages(images, labels, [f"class {i}" for i in range(classes)], {})
 
     return make
+
+
+def tracked_runs(project: Path) -> tuple[Any, list[Any]]:
+    """Return an MLflow client and the digits' runs in it, the newest first."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project / 'mlruns' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("digits")
+    assert experiment is not None
+    return client, list(client.search_runs([experiment.experiment_id]))
 
 
 def copy_of_project(place: Path) -> Path:

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
 from PIL import Image
 
+from conftest import tracked_runs
 from guided_dml.cli import cli
 
 TINY = "data.images_per_class=4,gemini.epochs=1,student.epochs=1,student.backbone=small_cnn"
@@ -132,10 +133,7 @@ def test_ctrl_c_ends_the_run_plainly_and_marks_it_killed(project: Path) -> None:
     assert "interrupted; finished steps are stored" in errors
     assert "Traceback" not in errors
 
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{project / 'mlruns' / 'mlflow.db'}")
-    (run,) = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    _, (run,) = tracked_runs(project)
     assert run.info.status == "KILLED"
 
 

@@ -14,7 +14,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.runner import SequentialRunner
 from safetensors.torch import load_file
 
-from conftest import SMALL, copy_of_project, run
+from conftest import SMALL, copy_of_project, run, tracked_runs
 from guided_dml.errors import InputError
 
 
@@ -98,11 +98,8 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others(finished: Path) 
 
 
 def test_tracking_records_runs_side_by_side(finished: Path) -> None:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{finished / 'mlruns' / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("digits")
-    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+    client, runs = tracked_runs(finished)
+    runs = runs[::-1]
     assert [r.info.run_name for r in runs] == ["guided seed 0", "guided seed 0", "guided seed 1"]
     record = runs[-1]
     assert record.info.status == "FINISHED"
@@ -125,16 +122,12 @@ def test_tracking_records_runs_side_by_side(finished: Path) -> None:
 
 
 def test_a_step_alone_reads_the_newest_and_records_what_it_read(finished: Path) -> None:
-    from mlflow import MlflowClient
-
     weights = versions(finished, "gemini_weights.safetensors")
     run(finished, "gemini", params={"seed": 1})
     new = versions(finished, "gemini_weights.safetensors")
     assert len(new) == len(weights) + 1
     assert new[-1].read_bytes() == weights[-1].read_bytes()
-    client = MlflowClient(f"sqlite:///{finished / 'mlruns' / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("digits")
-    record = client.search_runs([experiment.experiment_id])[0]
+    _, (record, *_) = tracked_runs(finished)
     assert record.info.run_name == "gemini seed 1"
     assert (
         record.data.tags["reads triplets"]
@@ -196,11 +189,7 @@ def test_a_failed_run_is_marked_failed_with_its_error(project: Path) -> None:
     diverging = SMALL["student"] | {"learning_rate": 1e30, "clip_gradient_values": None}
     with pytest.raises(InputError, match=r"student: the loss became \w+ at epoch"):
         run(project, params={"student": diverging})
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{project / 'mlruns' / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("digits")
-    (record,) = client.search_runs([experiment.experiment_id])
+    _, (record,) = tracked_runs(project)
     assert record.info.status == "FAILED"
     assert "student: the loss became" in record.data.tags["error"]
     assert not list(project.glob("data/06_models/digits/guided/**/*.safetensors"))
@@ -255,6 +244,7 @@ def test_two_runs_never_read_each_others_versions(project: Path) -> None:
                     later.write_bytes(b"of another run")
 
     bootstrap_project(project)
+    session: Any
     with KedroSession.create(project, runtime_params=SMALL) as session:
         session._hook_manager.register(Meanwhile())
         session.run(
