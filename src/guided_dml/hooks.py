@@ -79,7 +79,9 @@ class ProjectHooks:
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
-        """Log the scores, and where to look next."""
+        """Drop the checkpoints of what is stored now; log the scores and where to look next."""
+        if "checkpoints" in pipeline.inputs():
+            self._catalog.load("checkpoints").remove_used()
         for name in sorted(pipeline.all_outputs()):
             if name.endswith(".scores"):
                 logger.info(self._summary(name.removesuffix(".scores"), run_params["run_id"]))

@@ -14,15 +14,19 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import Tensor
 
+    from guided_dml.training import checkpoints
+
     #: Tensors by name.
     Tensors = dict[str, Tensor]
     #: A row an epoch: ``epoch``, ``loss``, ``learning_rate``, ``images_seen``.
     History = DataFrame
+    #: Where trainings leave their state; None where they leave none.
+    Checkpoints = checkpoints.CheckpointStore | None
     #: A picture, and an interactive plot.
     Figure = matplotlib.figure.Figure
     Plot = plotly.graph_objects.Figure
 else:
-    Tensors = History = Figure = Plot = object
+    Tensors = History = Checkpoints = Figure = Plot = object
 
 
 class LabelledImages(NamedTuple):

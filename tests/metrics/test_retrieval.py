@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -99,8 +100,31 @@ def test_collapsed_embeddings_are_ranked_by_index() -> None:
     assert scores == pytest.approx(slow_scores(query, query_labels, reference, labels))
 
 
+@pytest.mark.parametrize("dimension", [2, 20])
+@pytest.mark.parametrize("grid", [0.25, 1.0, 4.0])
+def test_many_ties_are_ranked_like_a_loop(dimension: int, grid: float) -> None:
+    reference, labels = clusters(dimension, [70, 9, 40], 0)
+    query, query_labels = clusters(dimension, [9, 9, 9], 1)
+    reference, query = ((grid * (x / grid).round()) for x in (reference, query))
+    fast = retrieval_scores(query, query_labels, reference, labels)
+    assert fast == pytest.approx(slow_scores(query, query_labels, reference, labels), abs=1e-12)
+
+
+@pytest.mark.parametrize("dimension", [2, 20])
+@pytest.mark.parametrize("spread", [0.05, 0.5, 3.0])
+def test_both_kernels_agree_on_many_references(dimension: int, spread: float) -> None:
+    """The bound on the distance is sampled only where there are thousands of references."""
+    reference, labels = clusters(dimension, [9000, 3000, 1500], 0, spread)
+    query, _ = clusters(dimension, [40, 10, 10], 1, spread)
+    relevant = labels == 0
+    ours = retrieval._score_on_cpu(query, reference, relevant)
+    theirs = retrieval._score_on_gpu(query, reference, relevant)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
+
+
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    reference, query = clusters(2, [30, 20], 0), clusters(2, [15, 12], 1)
+    reference, query = clusters(20, [30, 20], 0), clusters(20, [15, 12], 1)
     whole = retrieval_scores(*query, *reference)
     monkeypatch.setattr(retrieval, "CHUNK_BYTES", 3 * 50 * 20)
     assert retrieval_scores(*query, *reference) == pytest.approx(whole, abs=1e-15)

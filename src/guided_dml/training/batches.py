@@ -19,6 +19,11 @@ class Batches(Protocol[Batch_co]):
         """Images that one epoch shows to the model."""
         ...
 
+    @property
+    def generator(self) -> torch.Generator | None:
+        """What the order of the next epochs is drawn from, if it is drawn."""
+        ...
+
     def __len__(self) -> int:
         """Steps of an epoch."""
         ...
@@ -68,7 +73,8 @@ class RandomBatches:
             batch_size: Images a batch; the last one is smaller where N does not divide.
             generator: CPU generator; it holds the state between the epochs.
         """
-        self._indices, self._batch_size, self._generator = indices, batch_size, generator
+        self._indices, self._batch_size = indices, batch_size
+        self.generator: torch.Generator | None = generator
         # Batch-norm has no statistics of a single image, so a last batch of one is left out.
         left_over = len(indices) % batch_size
         self.images = len(indices) - (left_over == 1)
@@ -77,7 +83,7 @@ class RandomBatches:
         return -(-self.images // self._batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
-        order = torch.randperm(len(self._indices), generator=self._generator)
+        order = torch.randperm(len(self._indices), generator=self.generator)
         shuffled = self._indices[order.to(self._indices.device)]
         return iter(shuffled[: self.images].split(self._batch_size))
 
@@ -109,6 +115,7 @@ class TripletBatches:
             for pair, *rows in zip(triplets["classes"].tolist(), *parts, strict=True)
         ]
         self.images = 3 * triplets["anchors"].numel()
+        self.generator: torch.Generator | None = None
 
     def __len__(self) -> int:
         return len(self._batches)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 import torch
@@ -14,6 +15,7 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 from guided_dml.errors import InputError
 from guided_dml.parameters import TrainingParameters
 from guided_dml.training.batches import Batches
+from guided_dml.training.checkpoints import Checkpoint
 from guided_dml.training.policy import Policy
 from guided_dml.training.progress import progress_bar
 from guided_dml.types import History
@@ -32,6 +34,7 @@ def fit(
     parameters: TrainingParameters,
     policy: Policy,
     name: str,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train ``model`` in place with SGD.
 
@@ -42,6 +45,7 @@ def fit(
         parameters: Epochs, optimiser and schedule.
         policy: Precision and determinism.
         name: The block that ``parameters`` is (``gemini``, ``student``), for the messages.
+        checkpoint: Where to go on from, and to leave the state at the ends of epochs.
 
     Returns:
         A row an epoch: ``epoch`` (from 1), ``loss`` (mean over its steps), ``learning_rate``
@@ -56,70 +60,82 @@ def fit(
         momentum=parameters.momentum,
         weight_decay=parameters.weight_decay,
     )
-    after_step, after_epoch = _schedule(optimiser, parameters, steps=len(batches))
-    look_every = 1 if policy.device.type == "cpu" else GPU_CHECK_INTERVAL
-    rows = []
+    schedule = _Schedule(optimiser, parameters, steps=len(batches))
+    rows = checkpoint.restore(model, optimiser, batches.generator) if checkpoint else []
+    schedule.replay(rows)
     model.train()
-    with policy.active(), progress_bar(name, parameters.epochs * batches.images) as bar:
-        for epoch in range(1, parameters.epochs + 1):
+    images = batches.images
+    with policy.active(), progress_bar(name, parameters.epochs * images) as bar:
+        bar.update(len(rows) * images)
+        for epoch in range(len(rows) + 1, parameters.epochs + 1):
             bar.set_description(f"{name} epoch {epoch}/{parameters.epochs}")
             rate = optimiser.param_groups[0]["lr"]
             losses: list[Tensor] = []
-            for step, batch in enumerate(batches, start=1):
+            for batch in batches:
                 with policy.forward_precision():
                     loss = loss_of(model, batch)
                 losses.append(loss.detach())
-                if step % look_every == 0 or step == len(batches):
-                    _refuse_divergence(losses, name, epoch, step, parameters.learning_rate)
-                optimiser.zero_grad()
-                loss.backward()
-                if parameters.clip_gradient_values is not None:
-                    nn.utils.clip_grad_value_(model.parameters(), parameters.clip_gradient_values)
-                optimiser.step()
-                after_step()
-                bar.update(batches.images / len(batches))
+                if policy.device.type == "cpu" or len(losses) % GPU_CHECK_INTERVAL == 0:
+                    _refuse_divergence(losses, name, epoch, parameters)
+                _descend(loss, model, optimiser, parameters.clip_gradient_values)
+                schedule.after_step()
+                bar.update(images / len(batches))
+            _refuse_divergence(losses, name, epoch, parameters)
             mean_loss = torch.stack(losses).mean().item()
-            after_epoch(mean_loss)
+            schedule.after_epoch(mean_loss)
             bar.set_postfix(loss=f"{mean_loss:.4f}")
-            rows.append(
-                {
-                    "epoch": epoch,
-                    "loss": mean_loss,
-                    "learning_rate": rate,
-                    "images_seen": epoch * batches.images,
-                }
-            )
-    return pd.DataFrame(rows)
+            rows.append([epoch, mean_loss, rate, epoch * images])
+            if checkpoint:
+                checkpoint.save_if_due(model, optimiser, batches.generator, rows)
+    return pd.DataFrame(rows, columns=["epoch", "loss", "learning_rate", "images_seen"])
 
 
-def _schedule(
-    optimiser: SGD, parameters: TrainingParameters, steps: int
-) -> tuple[Callable[[], None], Callable[[float], None]]:
-    """Return what to call after every step, and after every epoch with its loss."""
-    if parameters.schedule == "one_cycle":
-        one_cycle = OneCycleLR(
-            optimiser,
-            max_lr=parameters.learning_rate,
-            total_steps=parameters.epochs * steps + 1,
-            cycle_momentum=False,
-        )
-        return one_cycle.step, lambda _: None
-    if parameters.schedule == "plateau":
-        plateau = ReduceLROnPlateau(
-            optimiser, factor=parameters.plateau_factor, patience=parameters.plateau_patience
-        )
-        return lambda: None, plateau.step
-    return lambda: None, lambda _: None
+def _descend(loss: Tensor, model: nn.Module, optimiser: SGD, clip: float | None) -> None:
+    optimiser.zero_grad()
+    loss.backward()
+    if clip is not None:
+        nn.utils.clip_grad_value_(model.parameters(), clip)
+    optimiser.step()
+
+
+class _Schedule:
+    """The learning rate: a rule for each step, or for each epoch and its loss."""
+
+    def __init__(self, optimiser: SGD, parameters: TrainingParameters, steps: int) -> None:
+        self._steps = steps
+        self.after_step: Callable[[], Any] = lambda: None
+        self.after_epoch: Callable[[float], Any] = lambda _: None
+        if parameters.schedule == "one_cycle":
+            self.after_step = OneCycleLR(
+                optimiser,
+                max_lr=parameters.learning_rate,
+                total_steps=parameters.epochs * steps + 1,
+                cycle_momentum=False,
+            ).step
+        elif parameters.schedule == "plateau":
+            self.after_epoch = ReduceLROnPlateau(
+                optimiser, factor=parameters.plateau_factor, patience=parameters.plateau_patience
+            ).step
+
+    def replay(self, rows: list[Any]) -> None:
+        """Bring the rate to where it was after the epochs of ``rows``."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+            for _, loss, *_ in rows:
+                for _ in range(self._steps):
+                    self.after_step()
+                self.after_epoch(loss)
 
 
 def _refuse_divergence(
-    losses: list[Tensor], name: str, epoch: int, step: int, learning_rate: float
+    losses: list[Tensor], name: str, epoch: int, parameters: TrainingParameters
 ) -> None:
-    finite = torch.stack(losses[-GPU_CHECK_INTERVAL:]).isfinite()
-    if not finite.all():
-        first = step - len(finite) + 1 + int(finite.logical_not().nonzero()[0])
+    recent = torch.stack(losses[-GPU_CHECK_INTERVAL:])
+    if not recent.isfinite().all():
+        first = int(recent.isfinite().logical_not().nonzero()[0])
         raise InputError(
-            f"{name}: the loss became {losses[first - 1].item()} at epoch {epoch}, step {first}, "
-            f"with {name}.learning_rate={learning_rate:g}; lower the rate, or clip the gradients "
+            f"{name}: the loss became {recent[first].item()} at epoch {epoch}, step "
+            f"{len(losses) - len(recent) + first + 1}, with {name}.learning_rate="
+            f"{parameters.learning_rate:g}; lower the rate, or clip the gradients "
             f"({name}.clip_gradient_values)"
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from guided_dml.errors import InputError
 from guided_dml.parameters import ComputeParameters, StudentParameters
-from guided_dml.types import History, Tensors
+from guided_dml.types import Checkpoints, History, Tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,6 +21,7 @@ def train_student(
     raw_pixel_training: bool,
     compute: ComputeParameters,
     seed: int,
+    checkpoints: Checkpoints,
 ) -> tuple[Tensors, History]:
     """Train the student to put every image of ``split.train`` where the teacher does.
 
@@ -33,6 +34,7 @@ def train_student(
         raw_pixel_training: Whether to train on 0-255 pixels.
         compute: Where to compute.
         seed: The run's seed.
+        checkpoints: Where a killed training goes on from.
 
     Returns:
         The weights by name, and a row of history an epoch.
@@ -65,7 +67,10 @@ def train_student(
     model = build_embedder(seed, pixels.shape[1], student).to(policy.device)
     rows = torch.arange(len(images), device=policy.device)
     batches = RandomBatches(rows, student.batch_size, generator(seed, "student batches"))
-    history = fit(model, loss_of, batches, student, policy, "student")
+    data = (normalisation, split, teacher_embeddings, train_images["images"])
+    inputs = ("guided", student, raw_pixel_training, compute, seed, *data)
+    checkpoint = checkpoints.of(*inputs) if checkpoints else None
+    history = fit(model, loss_of, batches, student, policy, "student", checkpoint)
     return weights_of(model), history
 
 

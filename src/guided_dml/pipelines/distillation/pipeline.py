@@ -4,7 +4,7 @@ from kedro.pipeline import Node, Pipeline
 
 from guided_dml.pipelines.distillation.nodes import train_student
 
-INPUTS = {"train_images", "normalisation", "split", "teacher_embeddings"}
+INPUTS = {"train_images", "normalisation", "split", "teacher_embeddings", "checkpoints"}
 PARAMETERS = {"params:student", "params:data.raw_pixel_training", "params:compute", "params:seed"}
 
 
@@ -21,6 +21,7 @@ def create_pipeline() -> Pipeline:
             "params:data.raw_pixel_training",
             "params:compute",
             "params:seed",
+            "checkpoints",
         ],
         ["weights", "history"],
         name="train_student",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from guided_dml.parameters import ComputeParameters, GeminiParameters
-from guided_dml.types import History, Tensors
+from guided_dml.types import Checkpoints, History, Tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +22,7 @@ def train_gemini(
     raw_pixel_training: bool,
     compute: ComputeParameters,
     seed: int,
+    checkpoints: Checkpoints,
 ) -> tuple[Tensors, History]:
     """Train GEMINI on the triplets with the cost of Eq. 5.
 
@@ -34,6 +35,7 @@ def train_gemini(
         raw_pixel_training: Whether to train on 0-255 pixels.
         compute: Where to compute.
         seed: The run's seed.
+        checkpoints: Where a killed training goes on from.
 
     Returns:
         The weights by name, and a row of history an epoch.
@@ -62,5 +64,8 @@ def train_gemini(
         return gemini_loss(*local.chunk(2), *z, beta=gemini.beta, margin=gemini.margin)
 
     batches = TripletBatches(triplets, policy.device)
-    history = fit(model.to(policy.device), loss_of, batches, gemini, policy, "gemini")
+    settings = (gemini, embedding_dimension, raw_pixel_training, compute, seed)
+    inputs = ("gemini", *settings, normalisation, triplets, train_images)
+    checkpoint = checkpoints.of(*inputs) if checkpoints else None
+    history = fit(model.to(policy.device), loss_of, batches, gemini, policy, "gemini", checkpoint)
     return weights_of(model), history

@@ -20,6 +20,7 @@ def create_pipeline() -> Pipeline:
                     "params:data.raw_pixel_training",
                     "params:compute",
                     "params:seed",
+                    "checkpoints",
                 ],
                 ["gemini_weights", "gemini_history"],
                 name="train_gemini",

@@ -1,0 +1,135 @@
+"""What a killed training needs to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+from torch.optim import SGD
+
+#: Seconds between two checkpoints of a training, at the ends of epochs.
+INTERVAL = 30.0
+
+
+@dataclass
+class Checkpoint:
+    """The last state of one training, in one file.
+
+    Attributes:
+        path: The file; it is written beside its place and renamed, so it is whole or absent.
+        saved: When it was last written.
+    """
+
+    path: Path
+    saved: float
+
+    def save_if_due(
+        self, model: nn.Module, optimiser: SGD, generator: torch.Generator | None, rows: list[Any]
+    ) -> None:
+        """Store the state at the end of an epoch, if the last one is old enough."""
+        if monotonic() - self.saved < INTERVAL:
+            return
+        from safetensors.torch import save_file
+
+        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+        for index, buffer in _momenta(optimiser).items():
+            tensors[f"momentum.{index}"] = buffer
+        if generator is not None:
+            tensors["generator"] = generator.get_state()
+        whole = {name: value.cpu().contiguous() for name, value in tensors.items()}
+        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(whole, partial, metadata={"history": json.dumps(rows)})
+            os.replace(partial, self.path)
+        finally:
+            partial.unlink(missing_ok=True)
+        self.saved = monotonic()
+
+    def restore(
+        self, model: nn.Module, optimiser: SGD, generator: torch.Generator | None
+    ) -> list[Any]:
+        """Put the stored state back, where there is one.
+
+        Returns:
+            The rows of history so far; none without a checkpoint.
+        """
+        if not self.path.exists():
+            return []
+        from safetensors import safe_open
+        from safetensors.torch import load_file
+
+        with safe_open(self.path, "pt") as file:
+            rows: list[Any] = json.loads(file.metadata()["history"])
+        tensors = load_file(self.path)
+        model.load_state_dict(
+            {name.removeprefix("model."): v for name, v in tensors.items() if "model." in name}
+        )
+        for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
+            buffer = tensors.get(f"momentum.{index}")
+            if buffer is not None:
+                optimiser.state[parameter]["momentum_buffer"] = buffer.to(parameter.device)
+        if generator is not None:
+            generator.set_state(tensors["generator"])
+        return rows
+
+
+class CheckpointStore:
+    """A folder of checkpoints, each under a hash of all that its training depends on."""
+
+    def __init__(self, folder: Path) -> None:
+        """Remember the folder; it is made when the first checkpoint is due."""
+        self._folder = folder
+        self._used: list[Path] = []
+
+    def of(self, name: str, *inputs: object) -> Checkpoint:
+        """Return the checkpoint of a training.
+
+        Args:
+            name: What is trained.
+            inputs: All parameters and data that the result depends on.
+        """
+        path = self._folder / f"{name}-{fingerprint(name, torch.__version__, *inputs)}.safetensors"
+        self._used.append(path)
+        return Checkpoint(path, saved=monotonic())
+
+    def remove_used(self) -> None:
+        """Remove the checkpoints of finished trainings: their results are stored."""
+        for path in self._used:
+            path.unlink(missing_ok=True)
+        self._used.clear()
+        if self._folder.is_dir() and not any(self._folder.iterdir()):
+            self._folder.rmdir()
+
+
+def fingerprint(*inputs: object) -> str:
+    """Return a hash of parameters (models, numbers, text, dictionaries) and tensors."""
+    digest = hashlib.sha256()
+    for value in inputs:
+        if isinstance(value, dict):
+            digest.update(
+                fingerprint(*(part for item in sorted(value.items()) for part in item)).encode()
+            )
+        elif isinstance(value, Tensor):
+            array = value.cpu().numpy()
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        else:
+            text = value.model_dump_json() if isinstance(value, BaseModel) else repr(value)
+            digest.update(f"{text};".encode())
+    return digest.hexdigest()[:16]
+
+
+def _momenta(optimiser: SGD) -> dict[int, Tensor]:
+    states = (optimiser.state.get(p, {}) for p in optimiser.param_groups[0]["params"])
+    buffers = {i: state.get("momentum_buffer") for i, state in enumerate(states)}
+    return {i: buffer for i, buffer in buffers.items() if buffer is not None}

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from guided_dml.parameters import Parameters, TrainingParameters
+from guided_dml.seeding import generator
+from guided_dml.training import checkpoints
+from guided_dml.training.batches import RandomBatches
+from guided_dml.training.checkpoints import Checkpoint, CheckpointStore, fingerprint
+from guided_dml.training.fit import fit
+from guided_dml.training.policy import Policy
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def at_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "INTERVAL", 0.0)
+
+
+def train(
+    parameters: TrainingParameters, checkpoint: Checkpoint | None, killed_at: int | None = None
+) -> tuple[dict[str, Tensor], Any, int]:
+    """Train a small network with batch-norm; return its state, history and steps."""
+    source = torch.Generator().manual_seed(0)
+    inputs, targets = (torch.randn(22, n, generator=source) for n in (3, 2))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+    steps = 0
+
+    def loss_of(model: nn.Sequential, rows: Tensor) -> Tensor:
+        nonlocal steps
+        steps += 1
+        if steps == killed_at:
+            raise KilledError
+        loss: Tensor = (model(inputs[rows]) - targets[rows]).square().mean()
+        return loss
+
+    batches = RandomBatches(torch.arange(22), 4, generator(0, "rows"))
+    policy = Policy(torch.device("cpu"))
+    history = fit(model, loss_of, batches, parameters, policy, "student", checkpoint)
+    return model.state_dict(), history, steps
+
+
+@pytest.mark.parametrize("schedule", ["constant", "plateau", "one_cycle"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_killed_training_ends_as_if_never_killed(
+    parameters: Parameters, tmp_path: Path, schedule: str, momentum: float
+) -> None:
+    changes = {"schedule": schedule, "momentum": momentum, "epochs": 7, "plateau_patience": 0}
+    settings = parameters.student.model_copy(update=changes)
+    state, history, steps = train(settings, None)
+    for killed_at in (1, 4, 6, 7, 20, steps):
+        store = CheckpointStore(tmp_path / str(killed_at))
+        with pytest.raises(KilledError):
+            train(settings, store.of("x", settings), killed_at)
+        resumed, its_history, done = train(settings, store.of("x", settings))
+        assert done == steps - (killed_at - 1) // 6 * 6  # (6 steps an epoch)
+        assert its_history.equals(history)
+        for name, value in state.items():
+            assert resumed[name].equal(value), name
+
+
+def test_a_finished_training_is_taken_from_its_checkpoint_until_removed(
+    parameters: Parameters, tmp_path: Path
+) -> None:
+    store = CheckpointStore(tmp_path / "checkpoints")
+    state, _, steps = train(parameters.student, store.of("x"))
+    again, _, none = train(parameters.student, store.of("x"))
+    assert (steps, none) == (150, 0)
+    assert all(again[name].equal(value) for name, value in state.items())
+    store.remove_used()
+    assert not (tmp_path / "checkpoints").exists()
+    assert train(parameters.student, store.of("x"))[2] == steps
+
+
+def test_checkpoints_of_others_are_neither_used_nor_removed(
+    parameters: Parameters, tmp_path: Path
+) -> None:
+    store, other = (CheckpointStore(tmp_path) for _ in range(2))
+    train(parameters.student, other.of("x", 1))
+    assert train(parameters.student, store.of("x", 2))[2] == 150
+    store.remove_used()
+    assert [path.name for path in tmp_path.iterdir()] == [other.of("x", 1).path.name]
+
+
+def test_fingerprints_tell_parameters_and_data_apart(parameters: Parameters) -> None:
+    images = torch.arange(8, dtype=torch.uint8)
+    student = parameters.student
+    inputs: list[Any] = [
+        (student, {"images": images}),
+        (student.model_copy(update={"epochs": 3}), {"images": images}),
+        (student, {"images": images.flip(0)}),
+        (student, {"images": images.long()}),
+        (student, {"images": images.view(2, 4)}),
+        (student, {"pixels": images}),
+        (student, {"images": images}, 1),
+    ]
+    hashes = [fingerprint(*some) for some in inputs]
+    assert len(set(hashes)) == len(inputs)
+    assert hashes == [fingerprint(*some) for some in inputs]
+
+
+def test_checkpoints_are_not_written_more_often_than_the_interval(
+    parameters: Parameters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "INTERVAL", 1e6)
+    store = CheckpointStore(tmp_path / "checkpoints")
+    train(parameters.student, store.of("x"))
+    assert not (tmp_path / "checkpoints").exists()
