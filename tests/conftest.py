@@ -30,6 +30,7 @@ SMALL: dict[str, Any] = {
     "data": {"images_per_class": 10},
     "gemini": {"epochs": 2},
     "student": {"epochs": 2, "backbone": "small_cnn", "batch_size": 32},
+    "compute": {"device": "cpu"},
 }
 
 

@@ -19,7 +19,10 @@ from PIL import Image
 from conftest import tracked_runs
 from guided_dml.cli import cli
 
-TINY = "data.images_per_class=4,gemini.epochs=1,student.epochs=1,student.backbone=small_cnn"
+TINY = (
+    "data.images_per_class=4,gemini.epochs=1,student.epochs=1,student.backbone=small_cnn,"
+    "compute.device=cpu"
+)
 
 
 def kedro(project: Path, *arguments: str) -> Result:
@@ -100,8 +103,15 @@ def test_prune_keeps_the_newest_of_each(project: Path) -> None:
     raw.parent.mkdir(parents=True)
     raw.write_text("x")
 
+    checkpoints = project / "data" / "06_models" / "digits" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    for name, age in (("abandoned", 2 * 24 * 3600), ("under way", 60)):
+        (checkpoints / name).write_text("x")
+        os.utime(checkpoints / name, (time.time() - age, time.time() - age))
+
     result = kedro(project, "prune", "--keep", "2")
     assert result.exit_code == 0
+    assert [path.name for path in checkpoints.iterdir()] == ["under way"]
     assert result.output == "removed 3 versions, freed 0.0 MB, kept the newest 2\n"
     left = sorted(path.name for path in (project / "data").rglob("*Z"))
     assert left == sorted([*made[1:], *made[1:], under_way.name])

@@ -9,7 +9,7 @@ def main() -> None:
     from kedro.framework.startup import bootstrap_project
     from kedro.utils import find_kedro_project
 
-    bootstrap_project(find_kedro_project(Path.cwd()) or Path(__file__).resolve().parents[2])
+    bootstrap_project(find_kedro_project(Path.cwd()) or Path.cwd())
     from guided_dml.cli import run
 
     run.main(args=sys.argv[1:], prog_name="guided_dml")

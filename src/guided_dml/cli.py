@@ -16,7 +16,7 @@ from kedro.framework.project import pipelines
 from kedro.io import DatasetError
 from kedro.utils import find_kedro_project
 
-from guided_dml.errors import InputError, Interrupted, one_of
+from guided_dml.errors import InputError, Interrupted, interrupted, one_of
 
 #: What `kedro run` does in any project.
 kedro_run: Any = framework_run.callback
@@ -70,10 +70,10 @@ def _errors_shown_plainly() -> Iterator[None]:
     """Show what the user can mend as one message; a fault of ours keeps its traceback."""
     try:
         yield
-    except Interrupted:
-        click.echo("interrupted; finished steps are stored", err=True)
-        sys.exit(INTERRUPTED)
     except Exception as error:
+        if interrupted(error):
+            click.echo("interrupted; finished steps are stored", err=True)
+            sys.exit(INTERRUPTED)
         message = _plain(error)
         if message is None:
             raise
@@ -93,7 +93,7 @@ def _plain(error: BaseException | None) -> str | None:
                 f"{where}{error.strerror}; the versions stored before are whole, mend this and "
                 "run again"
             )
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
     return str(outermost) if isinstance(outermost, DatasetError) else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -13,6 +14,7 @@ from kedro.io.core import VersionNotFoundError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from guided_dml import lineage
 from guided_dml.errors import InputError, one_of
 from guided_dml.parameters import Parameters, validated
 
@@ -31,10 +33,20 @@ class ProjectHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Check all parameters, and let relative roots of raw data start at the project."""
+        """Check all parameters, name the data set, let roots of raw data start at the project."""
         loader = context.config_loader
         self._parameters = validated(loader["parameters"])
+        shared = loader["globals"]
+        if context.env not in (None, "base", "local") and shared["dataset"] == "digits":
+            # An environment that does not name its data set must not share the digits' paths.
+            loader["globals"] = shared | {"dataset": context.env}
         self._dataset = loader["globals"]["dataset"]
+        seeds = (shared["split_seed"], (loader.runtime_params or {}).get("split_seed"))
+        if self._parameters.split_seed not in seeds:
+            raise InputError(
+                f"split_seed: {self._parameters.split_seed} in parameters.yml, but {seeds[0]} in "
+                "globals.yml, which the catalog reads as well; set it in globals.yml"
+            )
         catalog = loader["catalog"]
         for entry in catalog.values():
             if isinstance(entry, dict) and "root" in entry:
@@ -48,22 +60,26 @@ class ProjectHooks:
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Choose the version of each stored input now.
+        """Choose the version of each stored input now, and check that they fit together.
 
         Chosen at its first use, it could be one that another run wrote in the meantime.
         """
         for name in sorted(pipeline.inputs()):
-            dataset = self._catalog.get(name)
-            if isinstance(dataset, AbstractVersionedDataset) and dataset._version:
+            dataset = self._versioned(name)
+            if dataset:
                 _pin(dataset, self._stored_version(name, dataset))
+        inputs = self._files(pipeline.inputs())
+        lineage.check_fit(inputs, {name: _makers(name) for name in inputs})
         self._steps, self._done = len(pipeline.nodes), 0
 
-    @hook_impl
-    def after_dataset_saved(self, dataset_name: str) -> None:
+    @hook_impl(tryfirst=True)
+    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
         """Let this session read back what it saved, not the newest version on the disk."""
-        dataset = self._catalog.get(dataset_name)
-        if isinstance(dataset, AbstractVersionedDataset) and dataset._version:
+        dataset = self._versioned(dataset_name)
+        if dataset:
             _pin(dataset, dataset.resolve_save_version())
+            path = self._files({dataset_name})[dataset_name]
+            lineage.record(path, self._files(node.inputs))
 
     @hook_impl
     def before_node_run(self) -> None:
@@ -78,37 +94,48 @@ class ProjectHooks:
         logger.info("[%2d/%d] %-30s %7.1f s", self._done, self._steps, node.name, seconds)
 
     @hook_impl
-    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+    def after_pipeline_run(self, pipeline: Pipeline) -> None:
         """Drop the checkpoints of what is stored now; log the scores and where to look next."""
         if "checkpoints" in pipeline.inputs():
             self._catalog.load("checkpoints").remove_used()
         for name in sorted(pipeline.all_outputs()):
             if name.endswith(".scores"):
-                logger.info(self._summary(name.removesuffix(".scores"), run_params["run_id"]))
+                logger.info(self._summary(name.removesuffix(".scores"), pipeline.all_outputs()))
 
-    def _summary(self, method: str, version: str) -> str:
+    def _summary(self, method: str, made: set[str]) -> str:
         scores = self._catalog.load(f"{method}.scores")
-        on = self._parameters.evaluation.split
+        trained = f", seed {self._parameters.seed}" if f"{method}.weights" in made else ""
+        keys = ("recall_at_1", "f1", "nmi", "r_precision", "map_at_r")
         lines = [
             "",
-            f"{method} on {self._dataset}, seed {self._parameters.seed}, {on} set, in %",
+            f"{method} on {self._dataset}{trained}, {self._parameters.evaluation.split} set, in %",
             "  Recall@1        F1       NMI        RP     MAP@R",
-            "".join(
-                f"{100 * scores[key]:10.2f}"
-                for key in ("recall_at_1", "f1", "nmi", "r_precision", "map_at_r")
-            ),
+            "".join(f"{100 * scores[key]:10.2f}" for key in keys),
         ]
-        if self._catalog.exists("pixel_scores"):
+        if "pixel_scores" in made:
             pixels = 100 * self._catalog.load("pixel_scores")["recall_at_1"]
             lines.append(f"{pixels:10.2f}  raw pixels, nearest neighbour (test set)")
-        return "\n".join(
-            [
-                *lines,
+        page = f"{method}.embedding_page"
+        if page in made:
+            path = self._files({page})[page]
+            project = next(parent for parent in path.parents if parent.name == "data").parent
+            folder = path.parents[2].relative_to(project)
+            lines += [
                 "",
-                f"Figures:       data/08_reporting/{self._dataset}/{method}/*/{version}/*",
-                "Compare runs:  make mlflow   See the pipelines:  make viz",
+                f"Figures:  {folder}/*/{path.parent.name}/*",
+                "Compare:  make mlflow  (runs side by side)     make viz  (the pipelines)",
             ]
-        )
+        return "\n".join(lines)
+
+    def _versioned(self, name: str) -> AbstractVersionedDataset[Any, Any] | None:
+        dataset = self._catalog.get(name)
+        known = isinstance(dataset, AbstractVersionedDataset) and dataset._version
+        return dataset if known else None
+
+    def _files(self, names: Any) -> dict[str, Path]:
+        """Return the files behind those of ``names`` that are stored in versions."""
+        datasets = {name: self._versioned(name) for name in sorted(names)}
+        return {name: Path(ds._get_load_path()) for name, ds in datasets.items() if ds}
 
     def _stored_version(self, name: str, dataset: AbstractVersionedDataset[Any, Any]) -> str:
         """Return the version asked for, or the newest."""

@@ -26,7 +26,7 @@ Backbone = Literal["resnet18", "resnet34", "resnet50", "small_cnn"]
 class Block(BaseModel):
     """A block of parameters: no unknown names, no silent conversions, no changes."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class DataParameters(Block):
@@ -105,8 +105,8 @@ class ComputeParameters(Block):
 class Parameters(Block):
     """All parameters of a run."""
 
-    seed: Annotated[int, Field(ge=0)]
-    split_seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    split_seed: Annotated[int, Field(ge=0, lt=2**32)]
     tracking: bool
     data: DataParameters
     triplets: TripletParameters

@@ -1,13 +1,18 @@
-"""Removing old versions; nothing else in the project ever deletes."""
+"""Removing old versions; nothing else deletes, but for the checkpoints of finished runs."""
 
 from __future__ import annotations
 
 import re
 import shutil
 from pathlib import Path
+from time import time
 
 #: How Kedro names a version.
 VERSION = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}\.\d{2}\.\d{2}\.\d{3}Z")
+
+
+#: Seconds after which a checkpoint is taken to be abandoned.
+ABANDONED = 24 * 3600
 
 
 def prune_versions(data: Path, keep: int) -> tuple[int, int]:
@@ -15,6 +20,7 @@ def prune_versions(data: Path, keep: int) -> tuple[int, int]:
 
     A version is ``.../NAME/VERSION/NAME``. One that a killed run never finished, so without its
     file, does not count as a version and goes if it is older than the newest that is whole.
+    Checkpoints of trainings that nobody took up again for a day go as well.
 
     Args:
         data: The project's data folder.
@@ -34,4 +40,8 @@ def prune_versions(data: Path, keep: int) -> tuple[int, int]:
                 freed += sum(file.stat().st_size for file in version.rglob("*") if file.is_file())
                 shutil.rmtree(version)
                 removed += 1
+    for checkpoint in data.glob("06_models/*/checkpoints/*"):
+        if time() - checkpoint.stat().st_mtime > ABANDONED:
+            freed += checkpoint.stat().st_size
+            checkpoint.unlink()
     return removed, freed

@@ -23,7 +23,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractVersionedDataset, CatalogProtocol
 from kedro.pipeline import Pipeline
 
-from guided_dml.errors import Interrupted
+from guided_dml.errors import Interrupted, interrupted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,8 +58,8 @@ class TrackingHooks:
         parameters = loader["parameters"]
         if not parameters["tracking"]:
             return
-        methods = sorted({name.split(".")[0] for name in pipeline.all_outputs() if "." in name})
-        subject = "+".join(methods or run_params["pipeline_names"] or ["kedro run"])
+        trained = (n.removesuffix(".weights") for n in pipeline.all_outputs() if ".weights" in n)
+        subject = "+".join(sorted(trained) or sorted(run_params["pipeline_names"] or ["kedro run"]))
         tags = {
             "data set": loader["globals"]["dataset"],
             "method": subject,
@@ -102,7 +102,7 @@ class TrackingHooks:
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
         """Close the run as failed, with its error."""
-        self._finish("KILLED" if isinstance(error, Interrupted) else "FAILED", str(error))
+        self._finish("KILLED" if interrupted(error) else "FAILED", str(error))
 
     def _finish(self, status: str, error: str = "") -> None:
         if self._run is not None:

@@ -51,3 +51,19 @@ def test_teacher_embeds_the_asked_images_in_their_order(images: DeviceImages) ->
         for row, index in enumerate(indices.tolist()):
             alone = gemini(images.take(torch.tensor([index])), labels[index : index + 1])
             torch.testing.assert_close(embeddings[row], alone[0])
+
+
+@pytest.mark.parametrize("count", [61, 31, 2, 1])
+def test_batch_statistics_of_a_last_single_image_are_those_of_the_batch_before(
+    parameters: Parameters, count: int
+) -> None:
+    pixels = torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8)
+    model = build_embedder(0, 1, parameters.student.model_copy(update={"backbone": "small_cnn"}))
+    images = DeviceImages(pixels, None, POLICY.device)
+    embeddings = embed(model, images, POLICY, batch_size=64, batch_statistics=True)
+    assert embeddings.shape == (count, 2)
+    if count > 2:
+        model.train()
+        with torch.no_grad():
+            last = model(images.take(slice(count - 3, count)))
+        torch.testing.assert_close(embeddings[-3:], last)

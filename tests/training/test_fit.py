@@ -117,3 +117,22 @@ def test_divergence_stops_at_its_step_and_names_the_rate(parameters: Parameters)
 def test_same_seed_same_bytes(parameters: Parameters) -> None:
     first, again = (train(settings(parameters))[0].weight for _ in range(2))
     assert first.equal(again)
+
+
+def test_weights_that_overflow_in_the_last_step_are_refused(parameters: Parameters) -> None:
+    model, inputs, targets = regression()
+
+    def loss_of(model: nn.Linear, rows: Tensor) -> Tensor:
+        loss: Tensor = 1e4 * (model(inputs[rows]) - targets[rows]).square().mean()
+        return loss
+
+    one_step = RandomBatches(torch.arange(10), 10, generator(0, "rows"))
+    with pytest.raises(InputError, match=r"student: the last step's weights are not finite"):
+        fit(
+            model,
+            loss_of,
+            one_step,
+            settings(parameters, epochs=1, learning_rate=1e308),
+            POLICY,
+            "student",
+        )

@@ -70,6 +70,8 @@ class ImageFolderDataset(ReadOnlyImages):
         given = [self.path / "train", self.path / "test"]
         if all(folder.is_dir() for folder in given):
             return self._read(self.path / self.split)
+        if any(folder.is_dir() for folder in given):
+            raise InputError(f"{self.path}: one of train/ and test/ is missing; give both or none")
         return part(self._read(self.path), self.split, self.test_share, self.seed)
 
     def _read(self, folder: Path) -> LabelledImages:
@@ -94,6 +96,8 @@ class ImageFolderDataset(ReadOnlyImages):
         try:
             with Image.open(path) as file:
                 size = (file.height, file.width)
+                if file.format == "PNG" and _bits_of_png(path) == 16:  # (Pillow would cut them)
+                    raise InputError(f"{path}: 16 bits a channel; 8 are needed: convert the file")
                 image = file.convert(self._mode(path, file))
         except UnidentifiedImageError as error:
             raise InputError(f"{path}: this is no image; remove it") from error
@@ -124,6 +128,11 @@ class ImageFolderDataset(ReadOnlyImages):
             f"{path}: {shape[1]}x{shape[2]} pixels where the images before have "
             f"{before[1]}x{before[2]}; set image_size in the catalog to resize all of them"
         )
+
+
+def _bits_of_png(path: Path) -> int:
+    with path.open("rb") as file:
+        return file.read(25)[24]
 
 
 def _files_by_class(folder: Path) -> dict[str, list[Path]]:

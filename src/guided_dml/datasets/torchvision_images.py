@@ -93,7 +93,9 @@ class TorchvisionDataset(ReadOnlyImages):
                 f"{', '.join(differing)} differ; delete these files to download them anew, or "
                 "set verify: false in the catalog to read them all the same"
             )
-        facts = {"source": f"torchvision {self.name}", "checksums_differ": differing}
+        unknown = [path.name for path, md5 in files.items() if md5 is None]
+        facts: dict[str, Any] = {"source": f"torchvision {self.name}"}
+        facts |= {"checksums_differ": differing, "checksums_unknown": unknown}
         if self.name.startswith("CIFAR"):
             return LabelledImages(*read_cifar(published, self.root, self.split == "train"), facts)
         for path in files:
@@ -144,9 +146,11 @@ class TorchvisionDataset(ReadOnlyImages):
         train = self.split == "train"
         by_flag = "train" in inspect.signature(published).parameters
         part = {"train": train} if by_flag else {"split": self.split}
-        # What differs was reported already; torchvision would refuse it.
-        lenient = {} if download else {"_check_integrity": lambda _: True}
-        return type(self.name, (published,), lenient)(self.root, download=download, **part)
+        # Old torchvision left pickles beside the raw files; they are not what was verified.
+        changes = {"_check_legacy_exist": lambda _: False}
+        if not download:  # (what differs was reported already; torchvision would refuse it)
+            changes["_check_integrity"] = lambda _: True
+        return type(self.name, (published,), changes)(self.root, download=download, **part)
 
 
 def _differing(files: dict[Path, str | None]) -> list[str]:

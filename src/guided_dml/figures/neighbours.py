@@ -24,18 +24,18 @@ def retrieval_figure(
     Args:
         query: The query images.
         reference: The reference images.
-        neighbours: int64 ``[Q, k]``: for each query the indices of its nearest references.
-        rows: int64: the queries to show.
+        neighbours: int64 ``[n, k]``: for each query shown the indices of its nearest references.
+        rows: int64 ``[n]``: the queries to show.
         heading: Title.
     """
     shown = neighbours.shape[1]
     figure = Figure(figsize=(0.95 * (shown + 1) + 0.6, 1.12 * len(rows) + 0.8))
     panels = figure.subplots(len(rows), shown + 1, squeeze=False)
     names = query.classes
-    for line, row in zip(panels, rows, strict=True):
+    for line, row, nearest in zip(panels, rows, neighbours, strict=True):
         truth = int(query.labels[row])
         _show(line[0], query.images[row], f"query: {_short(names[truth])}", "black")
-        for panel, index in zip(line[1:], neighbours[row], strict=True):
+        for panel, index in zip(line[1:], nearest, strict=True):
             label = int(reference.labels[index])
             colour = RIGHT if label == truth else WRONG
             _show(panel, reference.images[index], _short(names[label]), colour)

@@ -15,6 +15,9 @@ from guided_dml.figures.plane import Points, class_colours
 #: Points of one set on the page: each brings its image along.
 MOST_POINTS = 2_000
 
+#: Pixels; larger images are shown smaller, by leaving rows and columns out.
+LARGEST_SIDE = 64
+
 
 def embedding_page(
     sets: list[tuple[Points, NDArray[np.uint8]]], classes: list[str], heading: str
@@ -38,6 +41,8 @@ def embedding_page(
 
 
 def _content(points: Points, images: NDArray[np.uint8]) -> dict[str, object]:
+    step = -(-max(images.shape[2:]) // LARGEST_SIDE)
+    images = images[..., ::step, ::step]
     columns = int(np.ceil(np.sqrt(len(images))))
     return {
         "title": points.title,

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from guided_dml.models.exact import ExactLinear
 from guided_dml.parameters import StudentParameters
 from guided_dml.seeding import initial_weights
 
@@ -32,9 +33,8 @@ def _resnet(channels: int, student: StudentParameters) -> Any:
     # (torchvision takes seconds to import, so only a ResNet pays for it)
     from torchvision.models import get_model
 
-    network: Any = get_model(
-        student.backbone, weights=None, num_classes=student.embedding_dimension
-    )
+    network: Any = get_model(student.backbone, weights=None)
+    network.fc = ExactLinear(network.fc.in_features, student.embedding_dimension)
     if student.stem == "small":
         network.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
         network.maxpool = nn.Identity()
@@ -57,5 +57,5 @@ def _small_cnn(channels: int, embedding_dimension: int) -> nn.Module:
         *block(128, 256, 2),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Linear(256, embedding_dimension),
+        ExactLinear(256, embedding_dimension),
     )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from guided_dml.errors import InputError
+from guided_dml.models.exact import ExactLinear
 from guided_dml.parameters import GeminiParameters
 from guided_dml.seeding import initial_weights
 
@@ -68,7 +69,7 @@ class Gemini(nn.Module):
             nn.PReLU(),
             nn.Linear(hidden_units, hidden_units),
             nn.PReLU(),
-            nn.Linear(hidden_units, embedding_dimension),
+            ExactLinear(hidden_units, embedding_dimension),
         )
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.optim import SGD
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two checkpoints of a training, at the ends of epochs.
 INTERVAL = 30.0
@@ -38,6 +41,7 @@ class Checkpoint:
         """Store the state at the end of an epoch, if the last one is old enough."""
         if monotonic() - self.saved < INTERVAL:
             return
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
@@ -47,11 +51,12 @@ class Checkpoint:
             tensors["generator"] = generator.get_state()
         whole = {name: value.cpu().contiguous() for name, value in tensors.items()}
         partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             save_file(whole, partial, metadata={"history": json.dumps(rows)})
             os.replace(partial, self.path)
-        finally:
+        except (OSError, SafetensorError) as error:  # (a full disk: the training goes on)
+            logger.warning("no checkpoint could be written: %s", error)
             partial.unlink(missing_ok=True)
         self.saved = monotonic()
 
@@ -98,7 +103,8 @@ class CheckpointStore:
             name: What is trained.
             inputs: All parameters and data that the result depends on.
         """
-        path = self._folder / f"{name}-{fingerprint(name, torch.__version__, *inputs)}.safetensors"
+        key = fingerprint(torch.__version__, _source_code(), *inputs)
+        path = self._folder / f"{name}-{key}.safetensors"
         self._used.append(path)
         return Checkpoint(path, saved=monotonic())
 
@@ -107,8 +113,6 @@ class CheckpointStore:
         for path in self._used:
             path.unlink(missing_ok=True)
         self._used.clear()
-        if self._folder.is_dir() and not any(self._folder.iterdir()):
-            self._folder.rmdir()
 
 
 def fingerprint(*inputs: object) -> str:
@@ -127,6 +131,13 @@ def fingerprint(*inputs: object) -> str:
             text = value.model_dump_json() if isinstance(value, BaseModel) else repr(value)
             digest.update(f"{text};".encode())
     return digest.hexdigest()[:16]
+
+
+def _source_code() -> str:
+    """Return the code that decides how a training goes on: another is another training."""
+    package = Path(__file__).parents[1]
+    files = [package / "losses.py", *package.glob("models/*.py"), *package.glob("training/*.py")]
+    return "".join(file.read_text("utf-8") for file in sorted(files))
 
 
 def _momenta(optimiser: SGD) -> dict[int, Tensor]:

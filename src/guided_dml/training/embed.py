@@ -1,4 +1,7 @@
-"""Images in, embeddings out, in batches on the device."""
+"""Images in, embeddings out, in batches on the device.
+
+Always in float32: in bfloat16 close images would fall on the same point of a coarse grid.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +40,14 @@ def embed(
     """
     model.train(batch_statistics)
     size = max(2, len(images) // 30) if batch_statistics else batch_size
+    starts = list(range(0, len(images), size))
+    if batch_statistics and len(images) % size == 1 and len(starts) > 1:
+        starts.pop()  # (a single image has no batch statistics: it joins the batch before)
     embeddings = []
     with policy.active(), torch.no_grad(), progress_bar(description, len(images)) as bar:
-        for start in range(0, len(images), size):
-            batch = images.take(slice(start, start + size))
-            with policy.forward_precision():
-                embeddings.append(model(batch).float())
+        for start, stop in zip(starts, [*starts[1:], len(images)], strict=True):
+            batch = images.take(slice(start, stop))
+            embeddings.append(model(batch))
             bar.update(len(batch))
         return torch.cat(embeddings).cpu()
 
@@ -71,7 +76,6 @@ def embed_by_class(
     ):
         for rows in indices.split(1024):
             some = rows.to(policy.device)
-            with policy.forward_precision():
-                parts.append(gemini(images.take(some), labels[rows].to(policy.device)).float())
+            parts.append(gemini(images.take(some), labels[rows].to(policy.device)))
             bar.update(len(rows))
         return torch.cat(parts).cpu()

@@ -87,6 +87,8 @@ def fit(
             rows.append([epoch, mean_loss, rate, epoch * images])
             if checkpoint:
                 checkpoint.save_if_due(model, optimiser, batches.generator, rows)
+    if not all(weight.isfinite().all() for weight in model.parameters()):
+        raise InputError(f"{name}: the last step's weights are not finite; {_remedy(name)}")
     return pd.DataFrame(rows, columns=["epoch", "loss", "learning_rate", "images_seen"])
 
 
@@ -136,6 +138,9 @@ def _refuse_divergence(
         raise InputError(
             f"{name}: the loss became {recent[first].item()} at epoch {epoch}, step "
             f"{len(losses) - len(recent) + first + 1}, with {name}.learning_rate="
-            f"{parameters.learning_rate:g}; lower the rate, or clip the gradients "
-            f"({name}.clip_gradient_values)"
+            f"{parameters.learning_rate:g}; {_remedy(name)}"
         )
+
+
+def _remedy(name: str) -> str:
+    return f"lower the rate, or clip the gradients ({name}.clip_gradient_values)"

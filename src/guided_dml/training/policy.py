@@ -12,6 +12,10 @@ import torch
 from guided_dml.errors import InputError
 from guided_dml.parameters import ComputeParameters
 
+# PyTorch reads it once, at the process's first matrix product on a GPU; without it a
+# deterministic one raises.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -57,9 +61,6 @@ class Policy:
             torch.backends.cudnn.deterministic,
             torch.backends.cudnn.benchmark,
         )
-        if self.deterministic:
-            # cuBLAS reads it when it starts; without it a deterministic matrix product raises.
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(self.deterministic)
         torch.backends.cudnn.deterministic = self.deterministic
         torch.backends.cudnn.benchmark = not self.deterministic

@@ -62,7 +62,7 @@ def train_student(
     similarity = guidance_loss(student.similarity, student.gaussian_width)
 
     def loss_of(model: nn.Module, rows: Tensor) -> Tensor:
-        return similarity(model(images.take(rows)).float(), targets[rows])
+        return similarity(model(images.take(rows)), targets[rows])
 
     model = build_embedder(seed, pixels.shape[1], student).to(policy.device)
     rows = torch.arange(len(images), device=policy.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from guided_dml.errors import InputError
 from guided_dml.parameters import ComputeParameters, EvaluationParameters, StudentParameters
 from guided_dml.types import Figure, History, LabelledImages, Plot, Tensors
 
@@ -46,6 +47,11 @@ def embed_images(
     from guided_dml.training.embed import embed
     from guided_dml.training.policy import Policy
 
+    if evaluation.split == "validation" and not len(split["validation"]):
+        raise InputError(
+            "evaluation.split: 'validation' given, but the split holds no validation images; "
+            "run ingestion with a data.validation_share above 0"
+        )
     policy = Policy.of(compute)
     model = build_embedder(0, train_images["images"].shape[1], student)
     load_weights(model, weights, "student")
@@ -158,10 +164,10 @@ def draw_neighbours(
     from guided_dml.metrics.retrieval import nearest
 
     query, reference = query_embeddings["embeddings"], reference_embeddings["embeddings"]
-    neighbours = nearest(query, reference, k=NEIGHBOURS)
     labels = query_embeddings["labels"]
-    right = reference_embeddings["labels"][neighbours[:, 0]] == labels
+    right = reference_embeddings["labels"][nearest(query, reference, k=1)[:, 0]] == labels
     rows = queries_to_show(labels.numpy(), right.numpy())
+    neighbours = nearest(query[rows], reference, k=NEIGHBOURS)
     sets = [
         LabelledImages(part["images"].numpy(), part["labels"].numpy(), classes, {})
         for part in _sets(train_images, test_images, split, queried).values()

@@ -61,7 +61,7 @@ def train_gemini(
         local = model.local(same, batch.positive_class)
         other = model.local(images.take(batch.negatives), batch.negative_class)
         z = model.head(torch.cat([local, other])).chunk(3)
-        return gemini_loss(*local.chunk(2), *z, beta=gemini.beta, margin=gemini.margin)
+        return gemini_loss(*local.float().chunk(2), *z, beta=gemini.beta, margin=gemini.margin)
 
     batches = TripletBatches(triplets, policy.device)
     settings = (gemini, embedding_dimension, raw_pixel_training, compute, seed)

@@ -39,7 +39,7 @@ def prepare_images(
     for name, raw, labels in (("train", raw_train, train), ("test", raw_test, test)):
         rows = _capped(labels, data.images_per_class, split_seed)
         kept[name] = {
-            "images": torch.from_numpy(raw.images[rows]),
+            "images": torch.from_numpy(np.ascontiguousarray(raw.images[rows])),
             "labels": torch.from_numpy(labels[rows]),
         }
         counts = np.bincount(labels[rows], minlength=len(classes)).tolist()

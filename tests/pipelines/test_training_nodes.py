@@ -1,0 +1,181 @@
+"""What the training nodes optimise, against slow versions of the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from guided_dml.errors import InputError
+from guided_dml.losses import gemini_loss
+from guided_dml.models.embedder import build_embedder
+from guided_dml.models.gemini import Gemini
+from guided_dml.parameters import Parameters
+from guided_dml.pipelines.distillation.nodes import train_student
+from guided_dml.pipelines.evaluation.nodes import embed_images
+from guided_dml.pipelines.gemini.nodes import train_gemini
+from guided_dml.pipelines.ingestion.nodes import (
+    fit_normalisation,
+    prepare_images,
+    split_training_set,
+)
+from guided_dml.pipelines.teacher_embeddings.nodes import embed_with_gemini
+from guided_dml.pipelines.triplets.nodes import draw_triplets
+from guided_dml.types import LabelledImages, Tensors
+
+#: So small a rate that the losses of the first epoch are those of the initial weights.
+STILL = {"epochs": 1, "learning_rate": 1e-12, "momentum": 0.0, "schedule": "constant"}
+
+
+@pytest.fixture
+def inputs(make_images: Callable[..., LabelledImages], parameters: Parameters) -> dict[str, Any]:
+    raw = make_images(per_class=10, classes=3)
+    train, test, _, _ = prepare_images(raw, raw, parameters.data, 0)
+    split = split_training_set(train, parameters.data, 0)
+    return {
+        "train": train,
+        "test": test,
+        "split": split,
+        "normalisation": fit_normalisation(train, split),
+        "triplets": draw_triplets(train, split, parameters.triplets, seed=0),
+    }
+
+
+def normalised(images: Tensors, normalisation: dict[str, list[float]]) -> torch.Tensor:
+    mean, std = (torch.tensor(normalisation[name]).view(1, -1, 1, 1) for name in ("mean", "std"))
+    return (images["images"].float() - mean) / std
+
+
+@pytest.mark.parametrize("raw_pixels", [False, True])
+def test_gemini_is_trained_on_each_pairs_own_streams(
+    inputs: dict[str, Any], parameters: Parameters, raw_pixels: bool
+) -> None:
+    settings = parameters.gemini.model_copy(update=STILL)
+    train, normalisation, triplets = (inputs[n] for n in ("train", "normalisation", "triplets"))
+    _, history = train_gemini(
+        train, normalisation, triplets, settings, 2, raw_pixels, parameters.compute, 5, None
+    )
+    images = train["images"].float() if raw_pixels else normalised(train, normalisation)
+    model = Gemini.seeded(5, (1, 8, 8), 3, settings, 2)
+    losses = []
+    for row, (same, other) in enumerate(triplets["classes"].tolist()):
+        with torch.no_grad():
+            h_a, h_p, h_n = (
+                model.streams[label](images[triplets[name][row]])
+                for name, label in (("anchors", same), ("positives", same), ("negatives", other))
+            )
+            z = [model.head(h) for h in (h_a, h_p, h_n)]
+            loss = gemini_loss(h_a, h_p, *z, beta=settings.beta, margin=settings.margin)
+        losses.append(loss.item())
+    assert history["loss"].item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert history["images_seen"].item() == 3 * triplets["anchors"].numel()
+
+
+def test_teacher_embeddings_are_those_of_the_stored_weights(
+    inputs: dict[str, Any], parameters: Parameters
+) -> None:
+    model = Gemini.seeded(1, (1, 8, 8), 3, parameters.gemini, 2)
+    train, normalisation, split = (inputs[n] for n in ("train", "normalisation", "split"))
+    teacher = embed_with_gemini(
+        model.state_dict(),
+        train,
+        normalisation,
+        split,
+        parameters.gemini,
+        2,
+        False,
+        parameters.compute,
+    )
+    images = normalised(train, normalisation)
+    for row, index in enumerate(split["train"].tolist()):
+        label = int(train["labels"][index])
+        with torch.no_grad():
+            z = model.head(model.streams[label](images[index : index + 1]))[0]
+        torch.testing.assert_close(teacher["embeddings"][row], z)
+        assert teacher["labels"][row] == label
+
+
+def test_student_is_drawn_to_the_target_of_the_same_image(
+    inputs: dict[str, Any], parameters: Parameters
+) -> None:
+    """With one batch an epoch the first loss is the mean distance at the initial weights."""
+    changes = {**STILL, "backbone": "small_cnn", "batch_size": 100}
+    student = parameters.student.model_copy(update=changes)
+    train, normalisation, split = (inputs[n] for n in ("train", "normalisation", "split"))
+    rows = split["train"]
+    targets = torch.randn(len(rows), 2, generator=torch.Generator().manual_seed(0))
+    teacher = {"embeddings": targets, "labels": train["labels"][rows]}
+    _, history = train_student(
+        train, normalisation, split, teacher, student, False, parameters.compute, 7, None
+    )
+    model = build_embedder(7, 1, student).train()
+    with torch.no_grad():
+        embeddings = model(normalised(train, normalisation)[rows])
+    expected = (embeddings - targets).norm(dim=1).mean().item()
+    assert history["loss"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_targets_of_other_images_or_dimension_are_refused(
+    inputs: dict[str, Any], parameters: Parameters
+) -> None:
+    train, normalisation, split = (inputs[n] for n in ("train", "normalisation", "split"))
+    labels = train["labels"][split["train"]]
+    for teacher, words in (
+        ({"embeddings": torch.zeros(len(labels), 2), "labels": labels.flip(0)}, "another split"),
+        ({"embeddings": torch.zeros(len(labels), 3), "labels": labels}, "embedding_dimension: 2"),
+    ):
+        with pytest.raises(InputError, match=words):
+            train_student(
+                train,
+                normalisation,
+                split,
+                teacher,
+                parameters.student,
+                False,
+                parameters.compute,
+                0,
+                None,
+            )
+
+
+def test_precision_of_training_does_not_touch_stored_embeddings(
+    inputs: dict[str, Any], parameters: Parameters
+) -> None:
+    student = parameters.student.model_copy(update={"backbone": "small_cnn"})
+    weights = build_embedder(0, 1, student).state_dict()
+    names = ("train", "test", "normalisation", "split")
+    train, test, normalisation, split = (inputs[name] for name in names)
+    both = [
+        embed_images(
+            weights,
+            train,
+            test,
+            normalisation,
+            split,
+            student,
+            parameters.evaluation,
+            parameters.compute.model_copy(update={"device": "cpu", "precision": precision}),
+        )[1]["embeddings"]
+        for precision in ("float32", "bfloat16")
+    ]
+    assert both[0].equal(both[1])
+
+
+def test_validation_without_validation_images_is_refused(
+    inputs: dict[str, Any], parameters: Parameters
+) -> None:
+    evaluation = parameters.evaluation.model_copy(update={"split": "validation"})
+    split = {"train": torch.arange(30), "validation": torch.arange(0)}
+    with pytest.raises(InputError, match="holds no validation images"):
+        embed_images(
+            {},
+            inputs["train"],
+            inputs["test"],
+            inputs["normalisation"],
+            split,
+            parameters.student,
+            evaluation,
+            parameters.compute,
+        )
