@@ -30,13 +30,13 @@ def test_what_fits_passes_and_what_does_not_is_named(tmp_path: Path) -> None:
         check_fit({"images": others, "teacher": teacher}, {"teacher": ["gemini"]})
 
 
-def test_two_inputs_of_different_origin_do_not_fit(tmp_path: Path) -> None:
-    first = store(tmp_path, "images", "v1", "some")
-    second = store(tmp_path, "images", "v2", "others")
-    triplets = store(tmp_path, "triplets", "v1", "t", first)
-    statistics = store(tmp_path, "statistics", "v2", "s", second)
-    with pytest.raises(InputError, match=r"statistics \(v2\) .* than triplets was; .*ingestion"):
-        check_fit({"triplets": triplets, "statistics": statistics}, {"statistics": ["ingestion"]})
+def test_origins_are_followed_all_the_way(tmp_path: Path) -> None:
+    images = store(tmp_path, "images", "v1", "some")
+    triplets = store(tmp_path, "triplets", "v1", "t", images)
+    gemini = store(tmp_path, "gemini", "v1", "g", triplets)
+    others = store(tmp_path, "images", "v2", "others")
+    with pytest.raises(InputError, match=r"gemini \(v1\) .*another images .*\(v2\).*steps"):
+        check_fit({"images": others, "gemini": gemini}, {"gemini": ["steps"]})
 
 
 def test_files_without_a_record_fit_anything(tmp_path: Path) -> None:

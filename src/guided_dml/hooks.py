@@ -33,14 +33,11 @@ class ProjectHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Check all parameters, name the data set, let roots of raw data start at the project."""
+        """Check all parameters, and let relative roots of raw data start at the project."""
         loader = context.config_loader
         self._parameters = validated(loader["parameters"])
         shared = loader["globals"]
-        if context.env not in (None, "base", "local") and shared["dataset"] == "digits":
-            # An environment that does not name its data set must not share the digits' paths.
-            loader["globals"] = shared | {"dataset": context.env}
-        self._dataset = loader["globals"]["dataset"]
+        self._dataset = shared["dataset"]
         seeds = (shared["split_seed"], (loader.runtime_params or {}).get("split_seed"))
         if self._parameters.split_seed not in seeds:
             raise InputError(
@@ -59,15 +56,19 @@ class ProjectHooks:
         self._catalog = catalog
 
     @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, pipeline: Pipeline) -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
         """Choose the version of each stored input now, and check that they fit together.
 
         Chosen at its first use, it could be one that another run wrote in the meantime.
         """
-        for name in sorted(pipeline.inputs()):
+        asked = run_params["load_versions"] or {}
+        # Who asks for old weights of a method means the history of the same training, too.
+        of_method = {name.split(".")[0]: asked[name] for name in asked if "." in name}
+        for name in sorted(pipeline.inputs(), key=lambda name: (name not in asked, name)):
             dataset = self._versioned(name)
             if dataset:
-                _pin(dataset, self._stored_version(name, dataset))
+                wanted = asked.get(name, of_method.get(name.split(".")[0]))
+                _pin(dataset, self._stored_version(name, dataset, wanted))
         inputs = self._files(pipeline.inputs())
         lineage.check_fit(inputs, {name: _makers(name) for name in inputs})
         self._steps, self._done = len(pipeline.nodes), 0
@@ -137,9 +138,10 @@ class ProjectHooks:
         datasets = {name: self._versioned(name) for name in sorted(names)}
         return {name: Path(ds._get_load_path()) for name, ds in datasets.items() if ds}
 
-    def _stored_version(self, name: str, dataset: AbstractVersionedDataset[Any, Any]) -> str:
+    def _stored_version(
+        self, name: str, dataset: AbstractVersionedDataset[Any, Any], asked: str | None
+    ) -> str:
         """Return the version asked for, or the newest."""
-        asked = dataset._version.load if dataset._version else None
         try:
             stored = dataset.list_versions(full_path=False)
         except VersionNotFoundError:

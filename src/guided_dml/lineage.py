@@ -40,7 +40,7 @@ def record(path: Path, made_from: Mapping[str, Path]) -> None:
 
 
 def check_fit(inputs: Mapping[str, Path], makers: Mapping[str, Iterable[str]]) -> None:
-    """Refuse inputs of a run that were made from different content of the same dataset.
+    """Refuse inputs of a run of which one was made from other content than the run would read.
 
     Args:
         inputs: The stored files that a run is going to read, by the names of their datasets.
@@ -49,17 +49,15 @@ def check_fit(inputs: Mapping[str, Path], makers: Mapping[str, Iterable[str]]) -
     Raises:
         InputError: Names the two that do not fit, and how to mend it.
     """
-    seen = {name: (content_hash(path), name) for name, path in inputs.items()}
+    contents = {name: content_hash(path) for name, path in inputs.items()}
     for name, path in inputs.items():
         for ancestor, content in _ancestors(path).items():
-            known, whose = seen.setdefault(ancestor, (content, name))
-            if known != content:
-                stale = name if whose == ancestor else f"{name} or {whose}"
+            if contents.get(ancestor, content) != content:
                 raise InputError(
-                    f"{name} ({path.parent.name}) was made from another {ancestor} than "
-                    + ("the one to be read now" if whose == ancestor else f"{whose} was")
-                    + f"; make {stale} anew (pipeline {', '.join(makers.get(name, ['?']))}), or "
-                    f"bring back what fits with --load-versions={ancestor}:VERSION"
+                    f"{name} ({path.parent.name}) was made from another {ancestor} than the one "
+                    f"to be read now ({inputs[ancestor].parent.name}); make {name} anew (pipeline "
+                    f"{', '.join(makers.get(name, ['?']))}), or bring back what fits with "
+                    f"--load-versions={ancestor}:VERSION"
                 )
 
 

@@ -3,6 +3,7 @@
 import os
 import warnings
 
+from guided_dml.config import DataSetConfigLoader
 from guided_dml.datasets.atomic import write_atomically
 from guided_dml.hooks import ProjectHooks
 from guided_dml.tracking import TrackingHooks
@@ -14,6 +15,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 write_atomically()
 
 HOOKS = (ProjectHooks(), TrackingHooks())
+
+CONFIG_LOADER_CLASS = DataSetConfigLoader
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -40,7 +40,8 @@ def read_batch(path: Path) -> dict[str, Any]:
         content = _ArraysOnly(file, encoding="latin1").load()
         if not isinstance(content, dict):
             raise pickle.UnpicklingError("it holds no dictionary")
-        return content
+        # (Python 2 wrote text, Python 3 may write bytes)
+        return {k.decode() if isinstance(k, bytes) else k: v for k, v in content.items()}
 
 
 def read_cifar(published: Any, root: Path, train: bool) -> tuple[np.ndarray, np.ndarray, list[str]]:
