@@ -12,6 +12,7 @@ from guided_dml.tracking import TrackingHooks
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 write_atomically()
 
 HOOKS = (ProjectHooks(), TrackingHooks())

@@ -71,6 +71,11 @@ def test_pickles_of_every_protocol_are_read(
     assert content["batch_label"] == "a batch"
 
 
+def test_keys_in_bytes_are_read_like_text(tmp_path: Path) -> None:
+    content = {key.encode(): value for key, value in BATCH.items()}
+    assert read_batch(stored(tmp_path, pickle.dumps(content, 2))).keys() == BATCH.keys()
+
+
 class _Runs:
     def __init__(self, call: Callable[..., Any], *arguments: Any) -> None:
         self.call, self.arguments = call, arguments

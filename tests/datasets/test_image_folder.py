@@ -229,7 +229,7 @@ def single(root: Path) -> Path:
         (foreign, "0.gif: not an image; allowed are .jpeg, .jpg, .png, .webp"),
         (nested, "more: not an image; allowed are"),
         (named_like_an_image, "folder.png: this image is damaged"),
-        (deep_grey, "deep.png: its pixels are 'I;16' (16 bit or float); 8-bit grey or colour"),
+        (deep_grey, "deep.png: 16 bits a channel; 8 are needed"),
         (floats, "float.png: its pixels are 'F' (16 bit or float)"),
         (bomb, "huge.png: this image is damaged"),
         (single, "class 'eel' has 1 images, too few to be in both parts"),
@@ -272,3 +272,31 @@ def test_a_truncated_image_is_refused_wherever_it_ends(
 def test_unknown_channels_are_refused(channels: Any) -> None:
     with pytest.raises(InputError, match=f"channels: {channels!r} given; must be 1"):
         ImageFolderDataset(path="x", split="train", channels=channels)
+
+
+def sixteen_bit_png(path: Path, colour_type: int) -> Path:
+    """Write what Pillow cannot: 16 bits a channel in colour (2) or in grey with alpha (4)."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + check
+
+    channels = {2: 3, 4: 2}[colour_type]
+    rows = zlib.compress(b"".join(b"\0" + bytes(4 * channels * 2) for _ in range(4)))
+    header = struct.pack(">IIBBBBB", 4, 4, 16, colour_type, 0, 0, 0)
+    whole = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + whole)
+    return path
+
+
+@pytest.mark.parametrize("colour_type", [2, 4])
+def test_sixteen_bits_in_colour_are_refused_not_cut(tmp_path: Path, colour_type: int) -> None:
+    deep = sixteen_bit_png(fill(tmp_path, 4) / "dog" / "deep.png", colour_type)
+    with Image.open(deep) as image:
+        assert image.mode in ("RGB", "RGBA")  # (as Pillow has it)
+    assert f"{deep}: 16 bits a channel" in refusal(tmp_path)
+
+
+def test_one_part_without_the_other_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path / "train", 4)
+    assert "one of train/ and test/ is missing" in refusal(tmp_path)

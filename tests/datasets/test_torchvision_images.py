@@ -12,6 +12,7 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
+import torch
 from kedro.io import DatasetError
 from torchvision import datasets
 
@@ -275,3 +276,12 @@ def test_a_failed_download_says_what_to_do(
     assert f"{name} is not under {tmp_path} and the download failed" in message
     assert "connect to the network, or put a copy there" in message
     assert reason in message
+
+
+def test_old_pickles_beside_the_raw_files_are_not_read(tmp_path: Path) -> None:
+    WRITERS["MNIST"](tmp_path, "MNIST")
+    processed = tmp_path / "MNIST" / "processed"
+    processed.mkdir()
+    for part in ("training.pt", "test.pt"):
+        torch.save((torch.zeros(1, 28, 28), torch.zeros(1)), processed / part)
+    assert len(dataset(tmp_path, "MNIST").load().images) == 6

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from guided_dml.errors import InputError
@@ -261,3 +262,12 @@ def test_the_pixel_score_equals_a_slow_loop(
     assert scores["recall_at_1"] == pytest.approx(macro, abs=1e-12)
     assert macro != accuracy
     assert 0 < accuracy < 1
+
+
+def test_what_is_kept_can_be_stored_whatever_the_readers_layout(make_images: Make) -> None:
+    """torchvision's SVHN is a transposed view, and safetensors takes contiguous tensors only."""
+    raw = make_images(5)
+    turned = raw._replace(images=np.asfortranarray(raw.images))
+    for part in prepare_images(turned, turned, data(3), 0)[:2]:
+        assert all(tensor.is_contiguous() for tensor in part.values())
+        safetensors.torch.save(part)
