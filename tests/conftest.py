@@ -22,7 +22,6 @@ from guided_dml.types import LabelledImages
 mpl.use("Agg")
 os.environ["KEDRO_DISABLE_TELEMETRY"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # (as settings.py, before PyTorch is there)
 
 PROJECT = Path(__file__).resolve().parents[1]
 

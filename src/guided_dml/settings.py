@@ -11,8 +11,6 @@ from guided_dml.tracking import TrackingHooks
 # Kedro 1.7 calls a function that OmegaConf 2.4 renamed; nothing that a user could mend.
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 
-# PyTorch's threads otherwise spin while they wait: two runs on one machine would stop each other.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 write_atomically()
