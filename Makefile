@@ -34,9 +34,9 @@ prune: $(READY) ## remove all but the newest KEEP (3) versions of every dataset
 	$(BIN)/kedro prune --keep $(KEEP)
 
 lock: $(READY) ## pin the newest allowed versions anew
-	.uv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	.uv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --quiet --upgrade --group dev -o requirements.lock pyproject.toml
-	echo 'uv' | .uv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	echo 'uv' | .uv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --quiet --upgrade -o requirements-uv.lock -
 
 setup: $(READY) ## only set up .venv
