@@ -64,7 +64,7 @@ def test_a_run_ends_with_its_scores_and_where_to_look(
     assert "guided on digits, seed 0, test set" in caplog.text
     assert "raw pixels" in caplog.text
     assert "make mlflow" in caplog.text
-    assert "[15/15]" in caplog.text
+    assert "[16/16]" in caplog.text
 
 
 def test_the_deprecated_spelling_of_one_pipeline_works(project: Path) -> None:

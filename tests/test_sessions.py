@@ -58,6 +58,8 @@ def test_every_step_stores_what_the_next_one_reads(finished: Path) -> None:
         "gemini_history.csv",
         "teacher_embeddings.safetensors",
         "teacher_figure.png",
+        "teacher_plot.json",
+        "teacher_page.html",
         "guided/weights.safetensors",
         "guided/history.csv",
         "guided/reference_embeddings.safetensors",

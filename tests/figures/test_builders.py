@@ -67,8 +67,7 @@ def test_embedding_plot_shows_every_point_once(
 def test_teacher_and_loss_figures_can_be_drawn(
     points: list[Points], images: LabelledImages
 ) -> None:
-    arrays: dict[str, Any] = {"embeddings": points[0].xy, "labels": images.labels}
-    assert drawn(teacher_figure(arrays, HISTORY, images.classes)).std() > 0
+    assert drawn(teacher_figure(points[0], HISTORY, images.classes)).std() > 0
     figure = loss_figure(HISTORY, "a heading")
     (line,) = figure.axes[0].get_lines()
     assert np.asarray(line.get_ydata()).tolist() == [2.0, 1.0]

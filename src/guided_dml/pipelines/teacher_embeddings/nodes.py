@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guided_dml.parameters import ComputeParameters, GeminiParameters
-from guided_dml.types import Figure, History, Tensors
+from guided_dml.types import Figure, History, Plot, Tensors
 
 
 def embed_with_gemini(
@@ -50,11 +50,33 @@ def embed_with_gemini(
     }
 
 
+#: What the figures call the embedded set.
+SET = "training images through GEMINI"
+
+
 def draw_teacher(
     teacher_embeddings: Tensors, gemini_history: History, classes: list[str]
-) -> Figure:
-    """Draw the teacher's embedding of the training set beside GEMINI's loss."""
-    from guided_dml.figures.teacher import teacher_figure
+) -> tuple[Figure, Plot]:
+    """Draw the teacher's embedding: a picture beside GEMINI's loss, and an interactive plot."""
+    from guided_dml.figures import embedding, plane
+    from guided_dml.figures.teacher import HEADING, teacher_figure
 
     arrays = {name: tensor.numpy() for name, tensor in teacher_embeddings.items()}
-    return teacher_figure(arrays, gemini_history, classes)
+    points = plane.to_plane({SET: arrays}, embedding.MOST_POINTS)
+    return (
+        teacher_figure(points[0], gemini_history, classes),
+        embedding.embedding_plot(points, classes, HEADING),
+    )
+
+
+def write_teacher_page(
+    teacher_embeddings: Tensors, train_images: Tensors, split: Tensors, classes: list[str]
+) -> str:
+    """Return a self-contained HTML page of the teacher's embedding, with images on hover."""
+    from guided_dml.figures import page, plane
+    from guided_dml.figures.teacher import HEADING
+
+    arrays = {name: tensor.numpy() for name, tensor in teacher_embeddings.items()}
+    (points,) = plane.to_plane({SET: arrays}, page.MOST_POINTS)
+    images = train_images["images"][split["train"]].numpy()[points.rows]
+    return page.embedding_page([(points, images)], classes, HEADING)

@@ -2,7 +2,11 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from guided_dml.pipelines.teacher_embeddings.nodes import draw_teacher, embed_with_gemini
+from guided_dml.pipelines.teacher_embeddings.nodes import (
+    draw_teacher,
+    embed_with_gemini,
+    write_teacher_page,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -27,8 +31,14 @@ def create_pipeline() -> Pipeline:
             Node(
                 draw_teacher,
                 ["teacher_embeddings", "gemini_history", "classes"],
-                "teacher_figure",
+                ["teacher_figure", "teacher_plot"],
                 name="draw_teacher",
+            ),
+            Node(
+                write_teacher_page,
+                ["teacher_embeddings", "train_images", "split", "classes"],
+                "teacher_page",
+                name="write_teacher_page",
             ),
         ]
     )
