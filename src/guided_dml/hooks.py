@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -119,8 +120,7 @@ class ProjectHooks:
         page = f"{method}.embedding_page"
         if page in made:
             path = self._files({page})[page]
-            project = next(parent for parent in path.parents if parent.name == "data").parent
-            folder = path.parents[2].relative_to(project)
+            folder = os.path.relpath(path.parents[2])
             lines += [
                 "",
                 f"Figures:  {folder}/*/{path.parent.name}/*",

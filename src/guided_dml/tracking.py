@@ -184,7 +184,7 @@ def _training_goes_on() -> Iterator[None]:
     except Interrupted:
         raise
     except Exception as error:  # (MLflow lets errors of its database, network and disk through)
-        reason = str(error).splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         logger.warning("MLflow did not record this (the run goes on): %s", reason)
 
 
