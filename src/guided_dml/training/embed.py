@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from guided_dml.models.gemini import Gemini
+from guided_dml.progress import progress_bar
 from guided_dml.training.batches import DeviceImages
 from guided_dml.training.policy import Policy
-from guided_dml.training.progress import progress_bar
 
 
 def embed(

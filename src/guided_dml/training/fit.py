@@ -14,10 +14,10 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from guided_dml.errors import InputError
 from guided_dml.parameters import TrainingParameters
+from guided_dml.progress import progress_bar
 from guided_dml.training.batches import Batches
 from guided_dml.training.checkpoints import Checkpoint
 from guided_dml.training.policy import Policy
-from guided_dml.training.progress import progress_bar
 from guided_dml.types import History
 
 Batch = TypeVar("Batch")

@@ -87,7 +87,8 @@ def score_embeddings(
     """
     from guided_dml.metrics.classification import classification_scores
     from guided_dml.metrics.clustering import nmi
-    from guided_dml.metrics.retrieval import nearest, retrieval_scores
+    from guided_dml.metrics.neighbours import nearest
+    from guided_dml.metrics.retrieval import retrieval_scores
     from guided_dml.training.policy import Policy
 
     device = Policy.of(compute).device
@@ -161,7 +162,7 @@ def draw_neighbours(
 ) -> Figure:
     """Draw queries with their nearest references, wrong ones marked."""
     from guided_dml.figures.neighbours import queries_to_show, retrieval_figure
-    from guided_dml.metrics.retrieval import nearest
+    from guided_dml.metrics.neighbours import nearest
 
     query, reference = query_embeddings["embeddings"], reference_embeddings["embeddings"]
     labels = query_embeddings["labels"]

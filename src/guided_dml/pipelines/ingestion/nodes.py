@@ -109,12 +109,12 @@ def score_raw_pixels(
     Returns:
         ``recall_at_1`` (macro) and ``accuracy`` of the test set against all training images.
     """
-    from guided_dml.metrics.retrieval import nearest
+    from guided_dml.metrics.neighbours import nearest
     from guided_dml.training.policy import Policy
 
     device = Policy.of(compute).device
     query, reference = (
-        part["images"].flatten(1).to(device).float() for part in (test_images, train_images)
+        part["images"].flatten(1).to(device) for part in (test_images, train_images)
     )
     found = nearest(query, reference, k=1)[:, 0].cpu()
     right = train_images["labels"][found] == test_images["labels"]

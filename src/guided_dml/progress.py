@@ -5,17 +5,18 @@ from typing import NoReturn
 from tqdm import tqdm
 
 
-def progress_bar(description: str, total: int) -> "tqdm[NoReturn]":
-    """Return a bar that counts images on stderr, shown only where stderr is a terminal.
+def progress_bar(description: str, total: int | None, unit: str = "images") -> "tqdm[NoReturn]":
+    """Return a bar that counts on stderr, shown only where stderr is a terminal.
 
     Args:
         description: What is going on.
-        total: Images in all.
+        total: How much in all, if it is known.
+        unit: Of what.
     """
     return tqdm(
         desc=description,
         total=total,
-        unit=" images",
+        unit=f" {unit}",
         unit_scale=True,
         disable=None,
         leave=False,
