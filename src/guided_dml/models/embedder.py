@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from guided_dml.models.exact import ExactLinear
+from guided_dml.models.layers import Convolution3x3, ExactLinear
 from guided_dml.parameters import StudentParameters
 from guided_dml.seeding import initial_weights
 
@@ -36,10 +36,13 @@ def _resnet(channels: int, student: StudentParameters) -> Any:
     network: Any = get_model(student.backbone, weights=None)
     network.fc = ExactLinear(network.fc.in_features, student.embedding_dimension)
     if student.stem == "small":
-        network.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
+        network.conv1 = Convolution3x3(channels, 64)
         network.maxpool = nn.Identity()
     elif channels != 3:
         network.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
+    for module in network.modules():
+        if type(module) is nn.Conv2d and module.kernel_size == (3, 3):
+            module.__class__ = Convolution3x3  # (the same weights; only forward differs)
     # (torchvision's own initialisation, for the convolution that was replaced)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
     return network
@@ -47,8 +50,7 @@ def _resnet(channels: int, student: StudentParameters) -> Any:
 
 def _small_cnn(channels: int, embedding_dimension: int) -> nn.Module:
     def block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
-        convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-        return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
+        return [Convolution3x3(inputs, outputs, stride), nn.BatchNorm2d(outputs), nn.ReLU()]
 
     return nn.Sequential(
         *block(channels, 32, 1),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from guided_dml.errors import InputError
-from guided_dml.models.exact import ExactLinear
+from guided_dml.models.layers import ExactLinear, PReLU
 from guided_dml.parameters import GeminiParameters
 from guided_dml.seeding import initial_weights
 
@@ -55,10 +55,10 @@ class Gemini(nn.Module):
         self.streams = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(channels, 32, kernel_size, padding=padding),
-                nn.PReLU(),
+                PReLU(),
                 nn.MaxPool2d(2),
                 nn.Conv2d(32, 64, kernel_size, padding=padding),
-                nn.PReLU(),
+                PReLU(),
                 nn.MaxPool2d(2),
                 nn.Flatten(),
             )
@@ -66,9 +66,9 @@ class Gemini(nn.Module):
         )
         self.head = nn.Sequential(
             nn.Linear(64 * side[0] * side[1], hidden_units),
-            nn.PReLU(),
+            PReLU(),
             nn.Linear(hidden_units, hidden_units),
-            nn.PReLU(),
+            PReLU(),
             ExactLinear(hidden_units, embedding_dimension),
         )
 

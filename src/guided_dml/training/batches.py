@@ -58,8 +58,12 @@ class DeviceImages:
         return len(self._images)
 
     def take(self, indices: Tensor | slice) -> Tensor:
-        """Return the images at ``indices`` as float32 ``[B, C, H, W]``, normalised."""
-        return (self._images[indices].float() - self._mean) / self._std
+        """Return the images at ``indices`` as float32 ``[B, C, H, W]``, normalised.
+
+        In channels-last order, as the models of :meth:`Policy.place` work best.
+        """
+        pixels = self._images[indices].to(memory_format=torch.channels_last, dtype=torch.float32)
+        return pixels.sub_(self._mean).div_(self._std)
 
 
 class RandomBatches:

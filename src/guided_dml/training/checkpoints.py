@@ -82,7 +82,9 @@ class Checkpoint:
         for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
             buffer = tensors.get(f"momentum.{index}")
             if buffer is not None:
-                optimiser.state[parameter]["momentum_buffer"] = buffer.to(parameter.device)
+                optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(
+                    buffer
+                )
         if generator is not None:
             generator.set_state(tensors["generator"])
         return rows

@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from guided_dml.errors import InputError
 from guided_dml.parameters import ComputeParameters
@@ -15,6 +17,8 @@ from guided_dml.parameters import ComputeParameters
 # PyTorch reads it once, at the process's first matrix product on a GPU; without it a
 # deterministic one raises.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -56,19 +60,34 @@ class Policy:
     @contextmanager
     def active(self) -> Iterator[None]:
         """Set PyTorch's global switches for the work inside, then put them back."""
-        before = (
-            torch.are_deterministic_algorithms_enabled(),
-            torch.backends.cudnn.deterministic,
-            torch.backends.cudnn.benchmark,
-        )
+        backends: Any = torch.backends
+        wanted = {
+            (backends.cudnn, "deterministic"): self.deterministic,
+            (backends.cudnn, "benchmark"): not self.deterministic,
+            # Where float32 is asked for, TF32's ten bits would not do.
+            (backends.cudnn.conv, "fp32_precision"): "ieee",
+            (backends.cuda.matmul, "fp32_precision"): "ieee",
+        }
+        before = {switch: getattr(*switch) for switch in wanted}
+        was_deterministic = torch.are_deterministic_algorithms_enabled()
         torch.use_deterministic_algorithms(self.deterministic)
-        torch.backends.cudnn.deterministic = self.deterministic
-        torch.backends.cudnn.benchmark = not self.deterministic
+        for (backend, name), value in wanted.items():
+            setattr(backend, name, value)
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(before[0])
-            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before[1:]
+            torch.use_deterministic_algorithms(was_deterministic)
+            for (backend, name), value in before.items():
+                setattr(backend, name, value)
+
+    def place(self, model: Model) -> Model:
+        """Return the model on the device, its weights in channels-last order.
+
+        So convolutions and pools are faster: on a CPU GEMINI's step by a quarter, on a GPU it is
+        what its matrix units read. Not compiled: that takes longer than it saves on short
+        trainings, and needs a compiler. Threads: as PyTorch finds them (OMP_NUM_THREADS).
+        """
+        return model.to(self.device).to(memory_format=torch.channels_last)
 
     def forward_precision(self) -> torch.autocast:
         """Return the context of a forward pass."""

@@ -64,7 +64,7 @@ def train_student(
     def loss_of(model: nn.Module, rows: Tensor) -> Tensor:
         return similarity(model(images.take(rows)), targets[rows])
 
-    model = build_embedder(seed, pixels.shape[1], student).to(policy.device)
+    model = policy.place(build_embedder(seed, pixels.shape[1], student))
     rows = torch.arange(len(images), device=policy.device)
     batches = RandomBatches(rows, student.batch_size, generator(seed, "student batches"))
     data = (normalisation, split, teacher_embeddings, train_images["images"])

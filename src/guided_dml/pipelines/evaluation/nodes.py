@@ -55,7 +55,7 @@ def embed_images(
     policy = Policy.of(compute)
     model = build_embedder(0, train_images["images"].shape[1], student)
     load_weights(model, weights, "student")
-    model.to(policy.device)
+    policy.place(model)
     results = []
     for name, part in _sets(train_images, test_images, split, evaluation.split).items():
         embeddings = embed(

@@ -67,5 +67,5 @@ def train_gemini(
     settings = (gemini, embedding_dimension, raw_pixel_training, compute, seed)
     inputs = ("gemini", *settings, normalisation, triplets, train_images)
     checkpoint = checkpoints.of(*inputs) if checkpoints else None
-    history = fit(model.to(policy.device), loss_of, batches, gemini, policy, "gemini", checkpoint)
+    history = fit(policy.place(model), loss_of, batches, gemini, policy, "gemini", checkpoint)
     return weights_of(model), history

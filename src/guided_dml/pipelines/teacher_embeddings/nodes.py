@@ -43,7 +43,7 @@ def embed_with_gemini(
     images = DeviceImages(pixels, None if raw_pixel_training else normalisation, policy.device)
     model = Gemini.seeded(0, pixels.shape[1:], int(labels.max()) + 1, gemini, embedding_dimension)
     load_weights(model, gemini_weights, "gemini")
-    model.to(policy.device)
+    policy.place(model)
     return {
         "embeddings": embed_by_class(model, images, labels, split["train"], policy),
         "labels": labels[split["train"]],

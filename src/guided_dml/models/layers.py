@@ -1,0 +1,74 @@
+"""Layers with the weights and the values of PyTorch's own, where those are inexact or slow.
+
+What each gains on a CPU is measured in docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, linear, pad
+
+#: Up to so many output pixels a side, oneDNN's gradient of a 3x3 convolution's weights is slow:
+#: at 512 channels and one pixel 28 ms for a batch of 64, where the matrix product needs 3.
+SMALL_MAP = 2
+
+
+class ExactLinear(nn.Linear):
+    """The last layer of every network: it computes in float32 under autocast as well.
+
+    bfloat16 keeps three decimal digits: close embeddings would collapse onto a coarse grid.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return ``features @ weight.T + bias``, not in reduced precision."""
+        with torch.autocast(features.device.type, enabled=False):
+            return linear(features.to(self.weight.dtype), self.weight, self.bias)
+
+
+class Convolution3x3(nn.Conv2d):
+    """A 3x3 convolution with padding 1; on a CPU small maps go through a matrix product."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        """Build the layer, without a bias: a batch-norm follows."""
+        super().__init__(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Convolve float ``[N, C, H, W]``."""
+        stride = self.stride[0]
+        rows, columns = ((length - 1) // stride + 1 for length in images.shape[2:])
+        if images.device.type != "cpu" or max(rows, columns) > SMALL_MAP:
+            return super().forward(images)
+        if images.shape[2:] == (1, 1):  # (all but the kernel's centre see padding)
+            return linear(images.flatten(1), self.weight[:, :, 1, 1])[:, :, None, None]
+        padded = pad(images.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+        windows = padded.unfold(1, 3, stride).unfold(2, 3, stride).permute(0, 1, 2, 4, 5, 3)
+        kernels = self.weight.permute(0, 2, 3, 1).flatten(1)
+        return linear(windows.flatten(3), kernels).permute(0, 3, 1, 2)
+
+
+class PReLU(nn.PReLU):
+    """``max(0, x) + a min(0, x)`` with one learned a; five times faster backwards on a CPU."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply it to each value."""
+        if inputs.device.type != "cpu":
+            return super().forward(inputs)
+        outputs: Tensor = _PReLU.apply(inputs, self.weight)
+        return outputs
+
+
+class _PReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(inputs, slope)
+        return leaky_relu(inputs, slope.item())
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        inputs, slope = ctx.saved_tensors
+        (gradient,) = gradients
+        of_inputs = torch.where(inputs > 0, gradient, gradient * slope)
+        return of_inputs, (gradient * inputs.clamp(max=0)).sum().to(slope.dtype).view(1)
