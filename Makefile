@@ -23,6 +23,12 @@ lint: $(READY) ## ruff, mypy and the layer contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+torture: $(READY) ## kill twenty runs and compare bytes (about half an hour)
+	cd tests && ../$(BIN)/python torture.py
+
+bench: $(READY) ## measure speed beside its peers; writes docs/benchmarks.md
+	cd benchmarks && ../$(BIN)/python run.py
+
 viz: $(READY) ## look at the pipelines in the browser
 	$(BIN)/kedro viz run
 
@@ -50,4 +56,4 @@ $(READY): requirements.lock requirements-uv.lock pyproject.toml
 	VIRTUAL_ENV=.venv .uv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: help run test lint viz mlflow prune lock setup
+.PHONY: help run test lint torture bench viz mlflow prune lock setup

@@ -114,5 +114,8 @@ def test_checkpoints_are_not_written_more_often_than_the_interval(
 ) -> None:
     monkeypatch.setattr(checkpoints, "INTERVAL", 1e6)
     store = CheckpointStore(tmp_path / "checkpoints")
+    with pytest.raises(KilledError):
+        train(parameters.student, store.of("x"), killed_at=150)
+    assert not (tmp_path / "checkpoints").exists()  # (only the last epoch's is always written)
     train(parameters.student, store.of("x"))
-    assert not (tmp_path / "checkpoints").exists()
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1

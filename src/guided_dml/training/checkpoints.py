@@ -20,7 +20,7 @@ from torch.optim import SGD
 logger = logging.getLogger(__name__)
 
 #: Seconds between two checkpoints of a training, at the ends of epochs.
-INTERVAL = 30.0
+INTERVAL = 10.0
 
 
 @dataclass
@@ -36,10 +36,19 @@ class Checkpoint:
     saved: float
 
     def save_if_due(
-        self, model: nn.Module, optimiser: SGD, generator: torch.Generator | None, rows: list[Any]
+        self,
+        model: nn.Module,
+        optimiser: SGD,
+        generator: torch.Generator | None,
+        rows: list[Any],
+        *,
+        last: bool = False,
     ) -> None:
-        """Store the state at the end of an epoch, if the last one is old enough."""
-        if monotonic() - self.saved < INTERVAL:
+        """Store the state at the end of an epoch, if the last one stored is old enough.
+
+        The ``last`` epoch's is stored in any case: the run may be killed in a later step.
+        """
+        if monotonic() - self.saved < INTERVAL and not last:
             return
         from safetensors import SafetensorError
         from safetensors.torch import save_file

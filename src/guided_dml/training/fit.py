@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -19,6 +20,8 @@ from guided_dml.training.batches import Batches
 from guided_dml.training.checkpoints import Checkpoint
 from guided_dml.training.policy import Policy
 from guided_dml.types import History
+
+logger = logging.getLogger(__name__)
 
 Batch = TypeVar("Batch")
 Model = TypeVar("Model", bound=nn.Module)
@@ -63,6 +66,8 @@ def fit(
     schedule = _Schedule(optimiser, parameters, steps=len(batches))
     rows = checkpoint.restore(model, optimiser, batches.generator) if checkpoint else []
     schedule.replay(rows)
+    if rows:
+        logger.info("%s goes on after epoch %d of %d", name, len(rows), parameters.epochs)
     model.train()
     images = batches.images
     with policy.active(), progress_bar(name, parameters.epochs * images) as bar:
@@ -86,7 +91,8 @@ def fit(
             bar.set_postfix(loss=f"{mean_loss:.4f}")
             rows.append([epoch, mean_loss, rate, epoch * images])
             if checkpoint:
-                checkpoint.save_if_due(model, optimiser, batches.generator, rows)
+                last = epoch == parameters.epochs
+                checkpoint.save_if_due(model, optimiser, batches.generator, rows, last=last)
     if not all(weight.isfinite().all() for weight in model.parameters()):
         raise InputError(f"{name}: the last step's weights are not finite; {_remedy(name)}")
     return pd.DataFrame(rows, columns=["epoch", "loss", "learning_rate", "images_seen"])

@@ -88,12 +88,16 @@ def fit_normalisation(train_images: Tensors, split: Tensors) -> dict[str, list[f
     Returns:
         ``mean`` and ``std``, a value per channel in grey levels of 0-255.
     """
-    images = train_images["images"][split["train"]].numpy()
+    images = train_images["images"]
     levels = np.arange(256)
+    # From histograms: exact, and without a float copy of the images.
+    counts = np.zeros((images.shape[1], 256), np.int64)
+    for rows in split["train"].split(1024):
+        for channel, count in zip(images[rows].numpy().swapaxes(0, 1), counts, strict=True):
+            count += np.bincount(channel.ravel(), minlength=256)
     statistics: dict[str, list[float]] = {"mean": [], "std": []}
-    for channel in images.swapaxes(0, 1):
-        # From the histogram: exact, and without a float copy of the images.
-        shares = np.bincount(channel.ravel(), minlength=256) / channel.size
+    for count in counts:
+        shares = count / count.sum()
         mean = float(shares @ levels)
         deviation = float(np.sqrt(shares @ (levels - mean) ** 2))
         statistics["mean"].append(mean)

@@ -1,0 +1,1 @@
+"""A module a part: ``measure()`` returns Markdown."""

@@ -1,0 +1,75 @@
+"""How long until a command answers, and until a run's first step is done."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+from parts.timing import Measured, alternate
+from run import PAGE, Table, markdown
+
+PROJECT = PAGE.parents[1]
+KEDRO = str(Path(sys.executable).with_name("kedro"))
+
+
+def command(*arguments: str) -> None:
+    subprocess.run([KEDRO, *arguments], cwd=PROJECT, check=True, capture_output=True)
+
+
+def first_step() -> float:
+    """Start a run, stop it after its first step, and return the seconds until then."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("conf", "src", "pyproject.toml"):
+            Path(folder, name).symlink_to(PROJECT / name)
+        Path(folder, "data").mkdir()
+        begin = perf_counter()
+        process = subprocess.Popen(
+            [KEDRO, "run"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "[ 1/" in line:
+                break
+        seconds = perf_counter() - begin
+        process.terminate()
+        process.communicate()
+    return seconds
+
+
+def largest_imports(*arguments: str) -> Table:
+    """Return the packages that cost most, without what they import from others."""
+    asked = [sys.executable, "-X", "importtime", KEDRO, *arguments]
+    said = subprocess.run(asked, cwd=PROJECT, check=True, capture_output=True, text=True).stderr
+    seconds: dict[str, float] = {}
+    for line in said.splitlines():
+        own, _, name = (
+            line.removeprefix("import time:").split("|") if line.count("|") == 2 else ("", "", "")
+        )
+        if own.strip().isdigit():
+            package = name.strip().split(".")[0]
+            seconds[package] = seconds.get(package, 0) + int(own) / 1e6
+    largest = sorted(seconds.items(), key=lambda item: -item[1])[:8]
+    return [["package", "own seconds"], *([name, f"{value:.2f}"] for name, value in largest)]
+
+
+def measure() -> str:
+    both = alternate(
+        5, help=lambda: command("--help"), registry=lambda: command("registry", "list")
+    )
+    first = Measured([first_step() for _ in range(4)][1:])
+    rows: Table = [
+        ["command", "seconds"],
+        ["`kedro --help`", both["help"].text()],
+        ["`kedro registry list`", both["registry"].text()],
+        ["`kedro run`, to the end of the first step, tracking on", first.text()],
+    ]
+    imports = largest_imports("run", "--pipelines=triplets", "--params", "tracking=false")
+    return (
+        "## Start-up\n\nMedian (range), files cached.\n\n"
+        + markdown(rows)
+        + "\n\nOf what a run of "
+        "one step imports (`-X importtime`, tracking off):\n\n" + markdown(imports)
+    )

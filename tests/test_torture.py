@@ -1,0 +1,37 @@
+"""The short form of `make torture`: a run killed where each training has a checkpoint."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torture
+from conftest import copy_of_project
+
+#: A checkpoint at every epoch, and a run that takes a few seconds after its imports.
+SHORT = "from guided_dml.training import checkpoints; checkpoints.INTERVAL = 0; "
+COMMAND = [
+    sys.executable,
+    "-c",
+    SHORT + "from guided_dml.__main__ import main; main()",
+    "--params",
+    "gemini.epochs=6,student.epochs=6,student.backbone=small_cnn,data.images_per_class=40",
+]
+
+
+def has_checkpoint(name: str) -> torture.Moment:
+    return lambda project: any(project.glob(f"data/06_models/digits/checkpoints/{name}-*"))
+
+
+def test_killed_runs_lose_nothing_and_leave_nothing_behind(tmp_path: Path) -> None:
+    whole, project = (copy_of_project(tmp_path / name) for name in ("whole", "killed"))
+    torture.succeeded(whole, torture.start(whole, COMMAND))
+    for name in ("gemini", "guided"):
+        assert torture.killed(project, COMMAND, has_checkpoint(name))
+        assert torture.check_whole(project) > 0
+    said = torture.succeeded(project, torture.start(project, COMMAND))
+    assert "gemini goes on after epoch 6 of 6" in said
+    assert "student goes on after epoch" in said
+    torture.check_end(project, torture.results(whole))
+    assert torture.states(project) == ["KILLED", "KILLED", "FINISHED"]
+    assert torture.check_whole(project) > 40

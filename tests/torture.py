@@ -1,0 +1,157 @@
+"""Kill a run with -9 again and again, give the same command again, and compare bytes.
+
+`make torture` kills twenty digits runs at random moments (about half an hour on 2 cores);
+test_torture.py does the short form.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from PIL import Image
+from safetensors.torch import load_file
+
+from conftest import copy_of_project
+
+#: What has to come out the same, byte for byte.
+RESULTS = ("gemini_weights", "teacher_embeddings", "weights", "query_embeddings", "scores")
+
+Moment = Callable[[Path], bool]
+
+
+def start(project: Path, command: list[str]) -> subprocess.Popen[str]:
+    """Start a run; its output goes into a file of the project."""
+    with (project / "output.txt").open("w") as output:
+        return subprocess.Popen(
+            command, cwd=project, stdout=output, stderr=subprocess.STDOUT, text=True
+        )
+
+
+def killed(project: Path, command: list[str], moment: Moment) -> bool:
+    """Run, and kill when the moment has come; return whether it was in time."""
+    process = start(project, command)
+    while process.poll() is None:
+        if moment(project):
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            return True
+        time.sleep(0.02)
+    succeeded(project, process)
+    return False
+
+
+def succeeded(project: Path, process: subprocess.Popen[str]) -> str:
+    """Wait for the end of a run, and return what it said."""
+    status = process.wait()
+    said = (project / "output.txt").read_text()
+    assert status == 0, said
+    return said
+
+
+def results(project: Path) -> dict[str, bytes]:
+    """Return the bytes of the newest version of each result."""
+    newest = {}
+    for name in RESULTS:
+        (*_, last) = sorted(project.glob(f"data/0*/**/{name}.*/*/{name}.*"))
+        newest[name] = last.read_bytes()
+    return newest
+
+
+def stored(project: Path) -> Iterator[Path]:
+    """Return every stored version of every dataset."""
+    for path in sorted(project.glob("data/0*/**/*")):
+        if path.is_file() and path.parent.parent.name == path.name:
+            yield path
+
+
+def check_whole(project: Path) -> int:
+    """Load every stored version of every dataset, and return how many there are."""
+    count = 0
+    for path in stored(project):
+        count += 1
+        if path.suffix == ".safetensors":
+            load_file(path)
+        elif path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix == ".png":
+            with Image.open(path) as image:
+                image.load()
+        elif path.suffix == ".html":
+            assert path.read_text().rstrip().endswith("</html>"), path
+        else:
+            assert path.read_text().endswith("\n"), path
+    return count
+
+
+def check_end(project: Path, expected: dict[str, bytes]) -> None:
+    """Compare with the run that was never killed; nothing may be left behind."""
+    found = results(project)
+    assert [name for name in RESULTS if found[name] != expected[name]] == []
+    left = [
+        path.name
+        for path in project.glob("data/**/*.safetensors")
+        if "checkpoints" in str(path.parent)
+    ]
+    assert left == []
+    assert "RUNNING" not in states(project)
+
+
+def states(project: Path) -> list[str]:
+    """Return the state of every run in MLflow, in the order of their starts."""
+    with closing(sqlite3.connect(project / "mlruns" / "mlflow.db")) as connection:
+        rows = connection.execute("select status from runs order by start_time").fetchall()
+    return [state for (state,) in rows]
+
+
+def at_random(source: random.Random, longest: float) -> Moment:
+    """Return a moment within so many seconds from now."""
+    end = time.monotonic() + source.uniform(0, longest)
+    return lambda _: time.monotonic() > end
+
+
+def main() -> None:
+    """Kill so many runs, and say how it went."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    options = parser.parse_args()
+    source, folder = random.Random(options.seed), Path(tempfile.mkdtemp())
+    command = [sys.executable, "-m", "guided_dml"]
+    whole, project = (copy_of_project(folder / name) for name in ("whole", "killed"))
+    begin = time.monotonic()
+    succeeded(whole, start(whole, command))
+    longest, expected, kills, complete = time.monotonic() - begin, results(whole), 0, 0
+    print(f"the run that is never killed: {longest:.0f} s")
+    while kills < options.kills:
+        begin = time.monotonic()
+        if killed(project, command, at_random(source, longest)):
+            kills += 1
+            print(f"kill {kills:2d} after {time.monotonic() - begin:5.1f} s; ", end="")
+        else:
+            complete += 1
+            check_end(project, expected)
+            print(f"complete after {time.monotonic() - begin:5.1f} s; ", end="")
+        print(f"{check_whole(project)} stored files are whole", flush=True)
+    begin = time.monotonic()
+    succeeded(project, start(project, command))
+    print(f"complete after {time.monotonic() - begin:5.1f} s; {check_whole(project)} are whole")
+    check_end(project, expected)
+    print(f"{kills} kills, {complete + 1} complete runs: the same bytes as never killed")
+    print(f"in MLflow: {states(project)}")
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
