@@ -34,8 +34,7 @@ def provenance() -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, commit {commit}, {torch.get_num_threads()} threads of "
         f"{processor[1] if processor else platform.processor()}, Python "
-        f"{platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in libraries)
+        f"{platform.python_version()}, {libraries}"
     )
 
 
@@ -63,6 +62,7 @@ def main() -> None:
     asked = sys.argv[1:] or list(PARTS)
     if unknown := set(asked) - set(PARTS):
         sys.exit(f"unknown: {', '.join(unknown)}; known: {', '.join(PARTS)}")
+    provenance()  # (rather fails now than after the work)
     for part in asked:
         measure: Callable[[], str] = import_module(f"parts.{part}").measure
         text = measure()

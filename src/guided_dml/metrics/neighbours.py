@@ -30,6 +30,9 @@ PAIR_BYTES = 28
 #: Up to this dimension distances are summed coordinate by coordinate, without cancellation.
 DIRECT_DIMENSIONS = 16
 
+#: The low half of a ranking key: the position of a reference; its distance is above.
+POSITION = 0xFFFFFFFF
+
 #: Relative rounding of a distance that the choice of candidates allows for.
 ROUNDING = 1e-5
 
@@ -59,7 +62,7 @@ def nearest(query: Tensor, reference: Tensor, k: int) -> Tensor:
         if k == 1:
             found[rows, 0] = candidates[distances.argmin(1)]
         else:
-            found[rows] = smallest(ordered_keys(distances, candidates), k) & 0xFFFFFFFF
+            found[rows] = smallest(ordered_keys(distances, candidates), k) & POSITION
 
     for_each_group(query, reference, np.full(len(query), k), rank)
     return torch.from_numpy(found)
@@ -70,7 +73,7 @@ def nearest_on_gpu(query: Tensor, reference: Tensor, k: int) -> Tensor:
     positions = torch.arange(len(reference), device=reference.device)
     bits = squared_distances(query.float(), reference.float()).view(torch.int32).to(torch.int64)
     keys = (bits << 32 | positions).topk(k, dim=1, largest=False, sorted=True).values
-    return keys & 0xFFFFFFFF
+    return keys & POSITION
 
 
 def chunk_size(references: int) -> int:

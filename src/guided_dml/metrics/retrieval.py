@@ -16,6 +16,7 @@ from torch import Tensor
 
 from guided_dml.errors import InputError
 from guided_dml.metrics.neighbours import (
+    POSITION,
     Floats,
     Integers,
     chunk_size,
@@ -119,38 +120,39 @@ def _score_on_cpu(
     scores = np.empty((len(query), 3))
 
     def score(rows: Integers, candidates: Integers, distances: Floats) -> None:
-        for label in np.unique(labels[rows]):
-            some = labels[rows] == label
-            own = of_references[candidates] == label
-            scores[rows[some]] = _score_class(distances[some], candidates, own, relevant[label])
+        total = relevant[labels[rows]]
+        scores[rows] = _score_group(distances, of_references[candidates], labels[rows], total)
         done(len(rows))
 
     for_each_group(query, reference, enough, score)
     return scores
 
 
-def _score_class(
-    distances: Floats, candidates: Integers, own: NDArray[np.bool_], total: int
+def _score_group(
+    distances: Floats, of_candidates: Integers, labels: Integers, total: Integers
 ) -> NDArray[np.float64]:
-    """Score queries of one class of ``total`` references from their candidates' distances.
+    """Score queries from the distances and labels of their candidates, ``total`` of their class.
 
-    Its references that are nearer to every query than any other reference need no ranking.
+    References of the class of all queries of the group, nearer to each than any other, need no
+    ranking.
     """
-    first_other = distances[:, ~own].min(initial=np.inf)
+    own = of_candidates == labels[:, None]
+    first_other = np.where(own, np.float32(np.inf), distances).min()
     contested = np.flatnonzero(distances.max(axis=0) >= first_other)
-    free = len(candidates) - len(contested)
-    if free >= total:
-        return np.ones((len(distances), 3))
-    codes = candidates[contested] << 1 | own[contested]
-    keys = ordered_keys(distances[:, contested], codes)
-    found = smallest(keys, max(total, RECALL_AT[-1]) - free) & 1
+    free = len(of_candidates) - len(contested)
+    if free >= total.max():
+        return np.ones((len(labels), 3))
+    keys = ordered_keys(distances[:, contested], np.arange(len(contested)))
+    ranked = smallest(keys, max(total.max(), RECALL_AT[-1]) - free) & POSITION
+    found = of_candidates[contested][ranked] == labels[:, None]
     first = np.where(found.any(axis=1), found.argmax(axis=1) + 1, RECALL_AT[-1] + 1)
-    found = found[:, : total - free]
-    among = found.cumsum(axis=1)
+    ranks = np.arange(free + 1, free + 1 + found.shape[1])
+    found &= ranks <= total[:, None]
+    among = found.cumsum(axis=1, dtype=np.float64)
+    r_precision = (free + among[:, -1]) / total
     among += free
-    r_precision = among[:, -1] / total
     among *= found
-    map_at_r = (free + among @ (1 / np.arange(free + 1, total + 1))) / total
+    map_at_r = (free + among @ (1 / ranks)) / total
     return np.stack([np.ones_like(first) if free else first, r_precision, map_at_r], axis=1)
 
 

@@ -55,17 +55,16 @@ def train_student(
     _check_targets(teacher_embeddings, train_images["labels"][split["train"]], student)
     policy = Policy.of(compute)
     pixels = train_images["images"]
-    images = DeviceImages(
-        pixels[split["train"]], None if raw_pixel_training else normalisation, policy.device
-    )
-    targets = teacher_embeddings["embeddings"].to(policy.device)
+    images = DeviceImages(pixels, None if raw_pixel_training else normalisation, policy.device)
+    rows = split["train"].to(policy.device)
+    targets = torch.zeros(len(pixels), student.embedding_dimension, device=policy.device)
+    targets[rows] = teacher_embeddings["embeddings"].to(policy.device)
     similarity = guidance_loss(student.similarity, student.gaussian_width)
 
     def loss_of(model: nn.Module, rows: Tensor) -> Tensor:
         return similarity(model(images.take(rows)), targets[rows])
 
     model = policy.place(build_embedder(seed, pixels.shape[1], student))
-    rows = torch.arange(len(images), device=policy.device)
     batches = RandomBatches(rows, student.batch_size, generator(seed, "student batches"))
     data = (normalisation, split, teacher_embeddings, train_images["images"])
     inputs = ("guided", student, raw_pixel_training, compute, seed, *data)

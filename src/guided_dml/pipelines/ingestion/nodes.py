@@ -38,8 +38,9 @@ def prepare_images(
     kept, report = {}, {}
     for name, raw, labels in (("train", raw_train, train), ("test", raw_test, test)):
         rows = _capped(labels, data.images_per_class, split_seed)
+        images = raw.images if len(rows) == len(labels) else raw.images[rows]  # (all: no copy)
         kept[name] = {
-            "images": torch.from_numpy(np.ascontiguousarray(raw.images[rows])),
+            "images": torch.from_numpy(np.ascontiguousarray(images)),
             "labels": torch.from_numpy(labels[rows]),
         }
         counts = np.bincount(labels[rows], minlength=len(classes)).tolist()
