@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import tempfile
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,6 +13,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.runner import SequentialRunner
 
+from parts.project import scratch_project
 from run import PAGE, Table, markdown
 
 
@@ -41,11 +41,7 @@ def run_once(project: Path, parameters: dict[str, Any]) -> tuple[float, float]:
 
 
 def measure() -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        project = Path(folder)
-        for name in ("conf", "src", "pyproject.toml"):
-            (project / name).symlink_to(PAGE.parents[1] / name)
-        (project / "data").mkdir()
+    with scratch_project() as project:
         os.chdir(project)
         bootstrap_project(project)
         run_once(project, {"gemini": {"epochs": 1}, "student": {"epochs": 1}})

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from run import PAGE, Table, markdown
+from parts.project import PROJECT, scratch_project
+from run import Table, markdown
 
-PROJECT = PAGE.parents[1]
 RAW = PROJECT / "data/01_raw/torchvision"
 DATA = 60_000 * 3 * 32 * 32 / 1e6
 ONE_STEP = """
@@ -43,11 +42,7 @@ def measure() -> str:
     step = peak(ONE_STEP)
     settings = "student.epochs=1,gemini.epochs=1,student.stem=own,student.momentum=0.9"
     main = "from guided_dml.__main__ import main; main()"
-    with tempfile.TemporaryDirectory() as folder:
-        project = Path(folder)
-        for name in ("conf", "src", "pyproject.toml"):
-            (project / name).symlink_to(PROJECT / name)
-        (project / "data/01_raw").mkdir(parents=True)
+    with scratch_project() as project:
         (project / "data/01_raw/torchvision").symlink_to(RAW.resolve())
         run = peak(main, "--env=cifar10", "--params", settings, folder=project)
     rows: Table = [

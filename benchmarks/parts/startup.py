@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from time import perf_counter
 
+from parts.project import PROJECT, scratch_project
 from parts.timing import Measured, alternate
-from run import PAGE, Table, markdown
+from run import Table, markdown
 
-PROJECT = PAGE.parents[1]
 KEDRO = str(Path(sys.executable).with_name("kedro"))
 
 
@@ -21,10 +20,7 @@ def command(*arguments: str) -> None:
 
 def first_step() -> float:
     """Start a run, stop it after its first step, and return the seconds until then."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("conf", "src", "pyproject.toml"):
-            Path(folder, name).symlink_to(PROJECT / name)
-        Path(folder, "data").mkdir()
+    with scratch_project() as folder:
         begin = perf_counter()
         process = subprocess.Popen(
             [KEDRO, "run"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -42,9 +38,10 @@ def first_step() -> float:
 def largest_imports(*arguments: str) -> Table:
     """Return the packages that cost most, without what they import from others."""
     asked = [sys.executable, "-X", "importtime", KEDRO, *arguments]
-    said = subprocess.run(asked, cwd=PROJECT, check=True, capture_output=True, text=True).stderr
+    with scratch_project() as folder:
+        done = subprocess.run(asked, cwd=folder, check=True, capture_output=True, text=True)
     seconds: dict[str, float] = {}
-    for line in said.splitlines():
+    for line in done.stderr.splitlines():
         own, _, name = (
             line.removeprefix("import time:").split("|") if line.count("|") == 2 else ("", "", "")
         )
@@ -66,10 +63,10 @@ def measure() -> str:
         ["`kedro registry list`", both["registry"].text()],
         ["`kedro run`, to the end of the first step, tracking on", first.text()],
     ]
-    imports = largest_imports("run", "--pipelines=triplets", "--params", "tracking=false")
+    imports = largest_imports("run", "--pipelines=ingestion", "--params", "tracking=false")
     return (
         "## Start-up\n\nMedian (range), files cached.\n\n"
         + markdown(rows)
         + "\n\nOf what a run of "
-        "one step imports (`-X importtime`, tracking off):\n\n" + markdown(imports)
+        "ingestion imports (`-X importtime`, tracking off):\n\n" + markdown(imports)
     )

@@ -22,10 +22,10 @@ from kedro.io.core import Version
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.matplotlib import MatplotlibDataset
 from kedro_datasets.pandas import CSVDataset
-from kedro_datasets_experimental.safetensors import SafetensorsDataset
 from PIL import Image
 
 from guided_dml.datasets.atomic import AtomicLocalFileSystem, write_atomically
+from guided_dml.datasets.tensors import TensorsDataset
 
 KINDS = ["json", "safetensors", "figure", "table"]
 
@@ -54,7 +54,7 @@ def dataset(
     if kind == "json":
         made = JSONDataset(**options)
     elif kind == "safetensors":
-        made = SafetensorsDataset(**options, backend="torch")
+        made = TensorsDataset(**options, backend="torch")
     elif kind == "figure":
         uncompressed = {"format": "png", "pil_kwargs": {"compress_level": 0}, "dpi": 100}
         made = MatplotlibDataset(**options, save_args=uncompressed)

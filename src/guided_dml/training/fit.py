@@ -69,7 +69,7 @@ def fit(
     if rows:
         logger.info("%s goes on after epoch %d of %d", name, len(rows), parameters.epochs)
     model.train()
-    images = batches.images
+    images, interval = batches.images, 1 if policy.device.type == "cpu" else GPU_CHECK_INTERVAL
     with policy.active(), progress_bar(name, parameters.epochs * images) as bar:
         bar.update(len(rows) * images)
         for epoch in range(len(rows) + 1, parameters.epochs + 1):
@@ -80,12 +80,12 @@ def fit(
                 with policy.forward_precision():
                     loss = loss_of(model, batch)
                 losses.append(loss.detach())
-                if policy.device.type == "cpu" or len(losses) % GPU_CHECK_INTERVAL == 0:
-                    _refuse_divergence(losses, name, epoch, parameters)
+                if len(losses) % interval == 0:
+                    _refuse_divergence(losses, interval, name, epoch, parameters)
                 _descend(loss, model, optimiser, parameters.clip_gradient_values)
                 schedule.after_step()
                 bar.update(images / len(batches))
-            _refuse_divergence(losses, name, epoch, parameters)
+            _refuse_divergence(losses, interval, name, epoch, parameters)
             mean_loss = torch.stack(losses).mean().item()
             schedule.after_epoch(mean_loss)
             bar.set_postfix(loss=f"{mean_loss:.4f}")
@@ -136,9 +136,9 @@ class _Schedule:
 
 
 def _refuse_divergence(
-    losses: list[Tensor], name: str, epoch: int, parameters: TrainingParameters
+    losses: list[Tensor], interval: int, name: str, epoch: int, parameters: TrainingParameters
 ) -> None:
-    recent = torch.stack(losses[-GPU_CHECK_INTERVAL:])
+    recent = torch.stack(losses[-interval:])
     if not recent.isfinite().all():
         first = int(recent.isfinite().logical_not().nonzero()[0])
         raise InputError(
