@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ def scratch_project() -> Iterator[Path]:
     """Make it, and remove it at the end."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
-        for name in ("conf", "src", "pyproject.toml"):
-            (project / name).symlink_to(PROJECT / name)
+        shutil.copytree(PROJECT / "conf", project / "conf")
+        shutil.copy(PROJECT / "pyproject.toml", project)
+        (project / "src").mkdir()  # (the package itself is installed)
         (project / "data/01_raw").mkdir(parents=True)
         yield project

@@ -29,6 +29,8 @@ def first_step() -> float:
         for line in process.stdout:
             if "[ 1/" in line:
                 break
+        else:
+            raise RuntimeError("the run ended before its first step")
         seconds = perf_counter() - begin
         process.terminate()
         process.communicate()
