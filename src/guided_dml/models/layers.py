@@ -70,5 +70,5 @@ class _PReLU(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         inputs, slope = ctx.saved_tensors
         (gradient,) = gradients
-        of_inputs = torch.where(inputs > 0, gradient, gradient * slope)
+        of_inputs = torch.ops.aten.leaky_relu_backward(gradient, inputs, slope.item(), False)
         return of_inputs, (gradient * inputs.clamp(max=0)).sum().to(slope.dtype).view(1)
