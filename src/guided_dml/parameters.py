@@ -9,7 +9,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from guided_dml.errors import InputError, one_of
 
@@ -21,6 +21,11 @@ Weight = Annotated[float, Field(ge=0, le=1)]
 
 Similarity = Literal["l2", "cosine", "gaussian"]
 Backbone = Literal["resnet18", "resnet34", "resnet50", "small_cnn"]
+
+#: The paper's four baselines, and two controls of our own.
+BASELINES = ("siamese", "triplet", "margin", "multi_similarity", "anchors", "softmax")
+#: Every method: each is a pipeline's namespace and a block of parameters.
+METHODS = ("guided", *BASELINES)
 
 
 class Block(BaseModel):
@@ -85,6 +90,84 @@ class StudentParameters(TrainingParameters):
     gaussian_width: Positive
 
 
+class MethodParameters(Block):
+    """What a method adds to the student that all methods train."""
+
+    normalise_embeddings: bool
+    """Scale every embedding to length one, in training and when it is scored."""
+
+
+class GuidedParameters(MethodParameters):
+    """The student follows GEMINI; S itself is ``student.similarity``."""
+
+
+class ContrastiveParameters(MethodParameters):
+    """Siamese network: positives together, negatives at least ``margin`` apart."""
+
+    loss: Literal["contrastive"]
+    margin: Positive
+
+
+class TripletLossParameters(MethodParameters):
+    """The negative at least ``margin`` farther from the anchor than the positive."""
+
+    loss: Literal["triplet"]
+    margin: Positive
+
+
+class MarginLossParameters(MethodParameters):
+    """Positives nearer than ``beta - margin``, negatives farther than ``beta + margin``."""
+
+    loss: Literal["margin"]
+    margin: Positive
+    beta: Positive
+
+
+class MultiSimilarityParameters(MethodParameters):
+    """Weights pairs by their cosine similarity: how steeply, and around which similarity."""
+
+    loss: Literal["multi_similarity"]
+    alpha: Positive
+    beta: Positive
+    base: float
+
+
+class AnchorsParameters(MethodParameters):
+    """Control: every class has a fixed point as its target, neighbours ``margin`` apart."""
+
+    loss: Literal["anchors"]
+    margin: Positive
+
+
+class SoftmaxParameters(MethodParameters):
+    """Control: a classifier on top of the embedding, trained with cross-entropy."""
+
+    loss: Literal["softmax"]
+
+
+#: The block of any baseline, told by its ``loss``.
+BaselineParameters = (
+    ContrastiveParameters
+    | TripletLossParameters
+    | MarginLossParameters
+    | MultiSimilarityParameters
+    | AnchorsParameters
+    | SoftmaxParameters
+)
+
+
+def baseline_parameters(raw: dict[str, Any]) -> BaselineParameters:
+    """Return a baseline's block as its model: one node trains them all, whatever their block.
+
+    (Kedro turns a block into a model by the type hint of a node's argument, which it cannot do
+    for a union.)
+    """
+    block: TypeAdapter[BaselineParameters] = TypeAdapter(
+        Annotated[BaselineParameters, Field(discriminator="loss")]
+    )
+    return block.validate_python(raw)
+
+
 class EvaluationParameters(Block):
     """How embeddings are made and scored."""
 
@@ -112,6 +195,13 @@ class Parameters(Block):
     triplets: TripletParameters
     gemini: GeminiParameters
     student: StudentParameters
+    guided: GuidedParameters
+    siamese: ContrastiveParameters
+    triplet: TripletLossParameters
+    margin: MarginLossParameters
+    multi_similarity: MultiSimilarityParameters
+    anchors: AnchorsParameters
+    softmax: SoftmaxParameters
     evaluation: EvaluationParameters
     compute: ComputeParameters
 

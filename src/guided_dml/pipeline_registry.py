@@ -2,7 +2,9 @@
 
 from kedro.pipeline import Pipeline
 
+from guided_dml.parameters import BASELINES
 from guided_dml.pipelines import (
+    baselines,
     distillation,
     evaluation,
     gemini,
@@ -13,7 +15,10 @@ from guided_dml.pipelines import (
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Return every pipeline by its name; `__default__` is the whole guided way."""
+    """Return every pipeline by its name; `__default__` is the whole guided way.
+
+    A baseline's pipeline trains and evaluates it; `baselines` are all of them.
+    """
     steps = {
         "ingestion": ingestion.create_pipeline(),
         "triplets": triplets.create_pipeline(),
@@ -22,4 +27,15 @@ def register_pipelines() -> dict[str, Pipeline]:
         "distillation": distillation.create_pipeline(),
         "evaluation": evaluation.create_pipeline(method="guided"),
     }
-    return steps | {"__default__": sum(steps.values(), Pipeline([]))}
+    methods = {
+        method: baselines.create_pipeline(method) + evaluation.create_pipeline(method)
+        for method in BASELINES
+    }
+    return (
+        steps
+        | methods
+        | {
+            "baselines": sum(methods.values(), Pipeline([])),
+            "__default__": sum(steps.values(), Pipeline([])),
+        }
+    )

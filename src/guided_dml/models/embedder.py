@@ -6,12 +6,14 @@ from typing import Any
 
 from torch import nn
 
-from guided_dml.models.layers import Convolution3x3, ExactLinear
+from guided_dml.models.layers import Convolution3x3, ExactLinear, UnitLength
 from guided_dml.parameters import StudentParameters
 from guided_dml.seeding import initial_weights
 
 
-def build_embedder(seed: int, channels: int, student: StudentParameters) -> nn.Module:
+def build_embedder(
+    seed: int, channels: int, student: StudentParameters, *, unit_length: bool = False
+) -> nn.Module:
     """Return a network from images, float ``[N, channels, H, W]``, to float ``[N, D]``.
 
     Args:
@@ -21,12 +23,15 @@ def build_embedder(seed: int, channels: int, student: StudentParameters) -> nn.M
             of the classifier, or ``small_cnn``, four convolutions for work on a CPU. ``stem``:
             ``small`` replaces a ResNet's first convolution by 3x3 with stride 1 and drops its
             first max-pool, so that small images keep their resolution; ``own`` leaves both.
+        unit_length: Whether embeddings are scaled to length one.
     """
     with initial_weights(seed, "student"):
-        if student.backbone == "small_cnn":
-            return _small_cnn(channels, student.embedding_dimension)
-        network: nn.Module = _resnet(channels, student)
-        return network
+        network: nn.Module = (
+            _small_cnn(channels, student.embedding_dimension)
+            if student.backbone == "small_cnn"
+            else _resnet(channels, student)
+        )
+    return nn.Sequential(network, UnitLength()) if unit_length else network
 
 
 def _resnet(channels: int, student: StudentParameters) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, linear, pad
+from torch.nn.functional import leaky_relu, linear, normalize, pad
 
 #: Up to so many output pixels a side, oneDNN's gradient of a 3x3 convolution's weights is slow:
 #: at 512 channels and one pixel 28 ms for a batch of 64, where the matrix product needs 3.
@@ -26,6 +26,14 @@ class ExactLinear(nn.Linear):
         """Return ``features @ weight.T + bias``, not in reduced precision."""
         with torch.autocast(features.device.type, enabled=False):
             return linear(features.to(self.weight.dtype), self.weight, self.bias)
+
+
+class UnitLength(nn.Module):
+    """Scales every embedding to length one."""
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Scale the rows of float ``[N, D]``."""
+        return normalize(embeddings, dim=1)
 
 
 class Convolution3x3(nn.Conv2d):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from guided_dml.errors import InputError
-from guided_dml.parameters import ComputeParameters, StudentParameters
+from guided_dml.parameters import ComputeParameters, GuidedParameters, StudentParameters
 from guided_dml.types import Checkpoints, History, Tensors
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 
 def train_student(
@@ -18,6 +18,7 @@ def train_student(
     split: Tensors,
     teacher_embeddings: Tensors,
     student: StudentParameters,
+    guided: GuidedParameters,
     raw_pixel_training: bool,
     compute: ComputeParameters,
     seed: int,
@@ -31,6 +32,7 @@ def train_student(
         split: ``train``: the images to learn from.
         teacher_embeddings: Their targets, in the same order.
         student: Architecture, similarity and optimiser.
+        guided: Settings of the method.
         raw_pixel_training: Whether to train on 0-255 pixels.
         compute: Where to compute.
         seed: The run's seed.
@@ -45,32 +47,24 @@ def train_student(
     import torch
 
     from guided_dml.losses import guidance_loss
-    from guided_dml.models.embedder import build_embedder
-    from guided_dml.models.weights import weights_of
-    from guided_dml.seeding import generator
-    from guided_dml.training.batches import DeviceImages, RandomBatches
-    from guided_dml.training.fit import fit
-    from guided_dml.training.policy import Policy
+    from guided_dml.training.student import train_embedder
 
-    _check_targets(teacher_embeddings, train_images["labels"][split["train"]], student)
-    policy = Policy.of(compute)
-    pixels = train_images["images"]
-    images = DeviceImages(pixels, None if raw_pixel_training else normalisation, policy.device)
-    rows = split["train"].to(policy.device)
-    targets = torch.zeros(len(pixels), student.embedding_dimension, device=policy.device)
-    targets[rows] = teacher_embeddings["embeddings"].to(policy.device)
-    similarity = guidance_loss(student.similarity, student.gaussian_width)
-
-    def loss_of(model: nn.Module, rows: Tensor) -> Tensor:
-        return similarity(model(images.take(rows)), targets[rows])
-
-    model = policy.place(build_embedder(seed, pixels.shape[1], student))
-    batches = RandomBatches(rows, student.batch_size, generator(seed, "student batches"))
-    data = (normalisation, split, teacher_embeddings, train_images["images"])
-    inputs = ("guided", student, raw_pixel_training, compute, seed, *data)
-    checkpoint = checkpoints.of(*inputs) if checkpoints else None
-    history = fit(model, loss_of, batches, student, policy, "student", checkpoint)
-    return weights_of(model), history
+    rows, images = split["train"], train_images["images"]
+    _check_targets(teacher_embeddings, train_images["labels"][rows], student)
+    targets = torch.zeros(len(images), student.embedding_dimension)
+    targets[rows] = teacher_embeddings["embeddings"]
+    return train_embedder(
+        guidance_loss(student.similarity, student.gaussian_width),
+        targets,
+        guided,
+        images=images,
+        rows=rows,
+        normalisation=None if raw_pixel_training else normalisation,
+        student=student,
+        compute=compute,
+        seed=seed,
+        checkpoints=checkpoints,
+    )
 
 
 def _check_targets(teacher: Tensors, labels: Tensor, student: StudentParameters) -> None:

@@ -5,7 +5,13 @@ from kedro.pipeline import Node, Pipeline
 from guided_dml.pipelines.distillation.nodes import train_student
 
 INPUTS = {"train_images", "normalisation", "split", "teacher_embeddings", "checkpoints"}
-PARAMETERS = {"params:student", "params:data.raw_pixel_training", "params:compute", "params:seed"}
+PARAMETERS = {
+    "params:student",
+    "params:guided",
+    "params:data.raw_pixel_training",
+    "params:compute",
+    "params:seed",
+}
 
 
 def create_pipeline() -> Pipeline:
@@ -18,6 +24,7 @@ def create_pipeline() -> Pipeline:
             "split",
             "teacher_embeddings",
             "params:student",
+            "params:guided",
             "params:data.raw_pixel_training",
             "params:compute",
             "params:seed",

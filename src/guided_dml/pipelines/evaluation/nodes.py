@@ -19,6 +19,7 @@ def embed_images(
     normalisation: dict[str, list[float]],
     split: Tensors,
     student: StudentParameters,
+    normalise_embeddings: bool,
     evaluation: EvaluationParameters,
     compute: ComputeParameters,
 ) -> tuple[Tensors, Tensors]:
@@ -34,6 +35,7 @@ def embed_images(
         normalisation: Mean and standard deviation that the network was trained with.
         split: The parts of the training set.
         student: Architecture.
+        normalise_embeddings: Whether the method scales embeddings to length one.
         evaluation: Which protocol, and how batch-norm behaves.
         compute: Where to compute.
 
@@ -53,7 +55,8 @@ def embed_images(
             "run ingestion with a data.validation_share above 0"
         )
     policy = Policy.of(compute)
-    model = build_embedder(0, train_images["images"].shape[1], student)
+    channels = train_images["images"].shape[1]
+    model = build_embedder(0, channels, student, unit_length=normalise_embeddings)
     load_weights(model, weights, "student")
     policy.place(model)
     results = []

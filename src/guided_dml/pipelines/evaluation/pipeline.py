@@ -31,6 +31,7 @@ def create_pipeline(method: str) -> Pipeline:
                 "normalisation",
                 "split",
                 "params:student",
+                "params:normalise_embeddings",  # (the method's own: the namespace adds its name)
                 "params:evaluation",
                 "params:compute",
             ],

@@ -1,0 +1,77 @@
+"""Training an embedding network: the guided student's way, and every baseline's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from guided_dml.losses import Objective
+from guided_dml.models.embedder import build_embedder
+from guided_dml.models.weights import weights_of
+from guided_dml.parameters import ComputeParameters, MethodParameters, StudentParameters
+from guided_dml.seeding import generator
+from guided_dml.training.batches import DeviceImages, RandomBatches
+from guided_dml.training.checkpoints import CheckpointStore
+from guided_dml.training.fit import fit
+from guided_dml.training.policy import Policy
+from guided_dml.types import History, Tensors
+
+
+def train_embedder(
+    objective: Objective,
+    answers: Tensor,
+    method: MethodParameters,
+    *,
+    images: Tensor,
+    rows: Tensor,
+    normalisation: dict[str, list[float]] | None,
+    student: StudentParameters,
+    compute: ComputeParameters,
+    seed: int,
+    checkpoints: CheckpointStore | None,
+) -> tuple[Tensors, History]:
+    """Train a network to embed images as ``objective`` wants it.
+
+    With the same seed every method starts from the same weights and sees the same batches.
+
+    Args:
+        objective: Of embeddings and answers; a module's own weights are trained along.
+        answers: ``[N, ...]``, what the objective has to know of each image: labels or targets.
+        method: Settings of the method.
+        images: uint8 ``[N, C, H, W]``.
+        rows: int64 ``[M]``, the images to learn from.
+        normalisation: Mean and standard deviation of each channel; None: train on 0-255 pixels.
+        student: Architecture and optimiser.
+        compute: Where to compute.
+        seed: The run's seed.
+        checkpoints: Where a killed training goes on from.
+
+    Returns:
+        The network's weights by name, and a row of history an epoch.
+    """
+    policy = Policy.of(compute)
+    pixels = DeviceImages(images, normalisation, policy.device)
+    on_device = answers.to(policy.device)
+    network = build_embedder(
+        seed, images.shape[1], student, unit_length=method.normalise_embeddings
+    )
+    parts = {"network": network}
+    if isinstance(objective, nn.Module):
+        parts["objective"] = objective
+    model = policy.place(nn.ModuleDict(parts))
+
+    def loss_of(model: Any, rows: Tensor) -> Tensor:
+        embeddings = model["network"](pixels.take(rows))
+        # Distances of bfloat16 would be too coarse to tell close embeddings apart.
+        with torch.autocast(policy.device.type, enabled=False):
+            return objective(embeddings.float(), on_device[rows])
+
+    order = generator(seed, "student batches")
+    batches = RandomBatches(rows.to(policy.device), student.batch_size, order)
+    inputs = (method, student, compute, seed, normalisation or "raw", rows, answers, images)
+    name = type(method).__name__.removesuffix("Parameters").lower()
+    checkpoint = checkpoints.of(name, *inputs) if checkpoints else None
+    history = fit(model, loss_of, batches, student, policy, "student", checkpoint)
+    return weights_of(network), history
