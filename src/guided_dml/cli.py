@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,9 +17,13 @@ from kedro.io import DatasetError
 from kedro.utils import find_kedro_project
 
 from guided_dml.errors import InputError, Interrupted, interrupted, one_of
+from guided_dml.parameters import METHODS
 
 #: What `kedro run` does in any project.
 kedro_run: Any = framework_run.callback
+
+#: The framework's ``--params``.
+_PARAMS = next(option for option in framework_run.params if option.name == "params")
 
 #: Exit status after Ctrl-C, as shells have it.
 INTERRUPTED = 130
@@ -39,6 +43,46 @@ def run(**options: Any) -> None:
 
 
 @cli.command()
+@click.option("--envs", required=True, help="Data sets, such as digits,mnist.")
+@click.option("--methods", default="all", show_default=True, help="Such as guided,triplet.")
+@click.option("--seeds", type=int, default=10, show_default=True, help="How many, from 0.")
+@click.option("--protocol", type=click.Choice(["equal", "tuned"]), default="equal")
+@click.option("--epochs", type=int, help="Of the student and of every baseline.")
+@click.option("--images-per-class", type=int, help="Cap, in training and in test.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes on this machine.")
+@click.option("--scheduler", help="Address of a running Dask cluster, such as tcp://host:8786.")
+def compare(
+    envs: str,
+    methods: str,
+    seeds: int,
+    protocol: str,
+    workers: int | None,
+    scheduler: str | None,
+    **settings: Any,
+) -> None:
+    """Run methods over data sets and seeds, and report; run again, it goes on."""
+    with _errors_shown_plainly(), _interruptible():
+        from guided_dml.comparison.compare import compare
+
+        project = _project()
+        outcome = compare(
+            project,
+            _chosen(_data_sets(project), envs, "data set"),
+            _chosen(METHODS, methods, "method"),
+            seeds,
+            protocol,
+            _overrides(**settings),
+            workers,
+            scheduler,
+            say=click.echo,
+        )
+        sys.exit(1 if outcome.failed else 0)
+
+
+compare.params.append(_PARAMS)
+
+
+@cli.command()
 @click.option("--keep", type=click.IntRange(min=1), required=True, help="Versions to keep of each.")
 def prune(keep: int) -> None:
     """Remove all but the newest versions of every stored dataset."""
@@ -52,13 +96,39 @@ def _project() -> Path:
     return find_kedro_project(Path.cwd()) or Path.cwd()
 
 
+def _data_sets(project: Path) -> list[str]:
+    folders = (path.name for path in (project / "conf").iterdir() if path.is_dir())
+    return sorted(set(folders) - {"base", "local"})
+
+
+def _chosen(known: Sequence[str], asked: str, what: str) -> list[str]:
+    """Return the names that an option asks for, separated by commas; ``all`` are all."""
+    wanted = list(known) if asked == "all" else [name.strip() for name in asked.split(",")]
+    for name in wanted:
+        if name not in known:
+            raise InputError(f"unknown {what} {name!r}; known: {one_of(known)}")
+    return list(dict.fromkeys(wanted))
+
+
+def _overrides(
+    epochs: int | None, images_per_class: int | None, params: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the parameters that the options of a comparison change."""
+    from guided_dml.comparison.sessions import merged
+
+    short = {
+        "student": {} if epochs is None else {"epochs": epochs},
+        "data": {} if images_per_class is None else {"images_per_class": images_per_class},
+    }
+    return merged(short, params)
+
+
 def _check_names(project: Path, options: dict[str, Any]) -> None:
-    environment = options["env"]
-    known = [path.name for path in (project / "conf").iterdir() if path.is_dir()]
-    if environment and not options["conf_source"] and environment not in known:
+    environment, known = options["env"], _data_sets(project)
+    if environment and not options["conf_source"] and environment not in [*known, "base", "local"]:
         raise InputError(
             f"unknown data set {environment!r}: there is no conf/{environment}; known: "
-            f"{one_of(set(known) - {'base', 'local'})}"
+            f"{one_of(known)}"
         )
     for name in filter(None, [options["pipeline"], *options["pipelines"]]):
         if name not in pipelines:

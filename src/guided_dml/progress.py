@@ -1,5 +1,6 @@
 """Progress bars that stay quiet when nobody watches a terminal."""
 
+import os
 from typing import NoReturn
 
 from tqdm import tqdm
@@ -7,6 +8,8 @@ from tqdm import tqdm
 
 def progress_bar(description: str, total: int | None, unit: str = "images") -> "tqdm[NoReturn]":
     """Return a bar that counts on stderr, shown only where stderr is a terminal.
+
+    The workers of a comparison share one, so there ``TQDM_DISABLE`` is set.
 
     Args:
         description: What is going on.
@@ -18,7 +21,7 @@ def progress_bar(description: str, total: int | None, unit: str = "images") -> "
         total=total,
         unit=f" {unit}",
         unit_scale=True,
-        disable=None,
+        disable=True if os.environ.get("TQDM_DISABLE") else None,
         leave=False,
         dynamic_ncols=True,
     )

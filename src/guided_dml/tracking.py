@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -24,13 +21,12 @@ from kedro.io import AbstractVersionedDataset, CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from guided_dml.errors import Interrupted, interrupted
+from guided_dml.provenance import device_name, git_state, library_versions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
-
-LIBRARIES = ("torch", "torchvision", "scikit-learn", "kedro", "mlflow", "guided-dml")
 
 
 class TrackingHooks:
@@ -65,9 +61,9 @@ class TrackingHooks:
             "method": subject,
             "seed": str(parameters["seed"]),
             "session": run_params["run_id"],
-            **_git_state(project),
-            "device": _device(parameters["compute"]["device"]),
-            **{f"library {name}": version(name) for name in LIBRARIES},
+            **{f"git {name}": value for name, value in git_state(project).items()},
+            "device": device_name(parameters["compute"]["device"]),
+            **{f"library {name}": value for name, value in library_versions().items()},
             **{f"reads {name}": v for name, v in self._input_versions(pipeline)},
         }
         with _training_goes_on():
@@ -225,32 +221,6 @@ def _alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _git_state(project: Path) -> dict[str, str]:
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(project), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-        return done.stdout.strip()
-
-    try:
-        return {
-            "git commit": git("rev-parse", "HEAD"),
-            "git dirty": str(bool(git("status", "--porcelain"))).lower(),
-        }
-    except (OSError, subprocess.CalledProcessError):
-        return {"git commit": "none"}
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    if wanted != "cpu" and torch.cuda.is_available():
-        return str(torch.cuda.get_device_name())
-    processors = Path("/proc/cpuinfo")
-    names = processors.read_text().splitlines() if processors.exists() else []
-    model = next((line.split(":")[1].strip() for line in names if "model name" in line), "")
-    return f"CPU {model or platform.machine()}, {torch.get_num_threads()} threads"
 
 
 def _flat(parameters: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -35,7 +35,7 @@ def prepare_images(
     for name, part in (("training set", raw_train), ("test set", raw_test)):
         _check_images(name, part)
     train, test, classes = _numbered_alike(raw_train, raw_test)
-    kept, report = {}, {}
+    kept, report = {}, dict[str, Any]()
     for name, raw, labels in (("train", raw_train, train), ("test", raw_test, test)):
         rows = _capped(labels, data.images_per_class, split_seed)
         images = raw.images if len(rows) == len(labels) else raw.images[rows]  # (all: no copy)
@@ -51,7 +51,9 @@ def prepare_images(
         }
     _check_classes(kept["train"]["labels"].numpy(), classes)
     shape = list(raw_train.images.shape[1:])
-    return kept["train"], kept["test"], classes, {"image_shape": shape, **report}
+    made_with = {"data": data.model_dump(), "split_seed": split_seed}
+    report = {"image_shape": shape, **report, "parameters": made_with}
+    return kept["train"], kept["test"], classes, report
 
 
 def split_training_set(train_images: Tensors, data: DataParameters, split_seed: int) -> Tensors:

@@ -1,0 +1,167 @@
+"""`kedro compare`: every data set, method and seed, each a whole run, and one report."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from guided_dml.comparison.cluster import cluster, submit, workers_of
+from guided_dml.comparison.plan import Plan, Run, plan_data_set, settings_key
+from guided_dml.comparison.sessions import Nested
+from guided_dml.comparison.worker import run
+from guided_dml.errors import InputError, Interrupted
+from guided_dml.progress import progress_bar
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+#: Where the catalog keeps the scoreboard, one file a run.
+SCOREBOARD = Path("data/08_reporting/comparison/scoreboard")
+
+Say = Callable[[str], Any]
+
+
+@dataclass
+class Outcome:
+    """How the runs of a comparison went.
+
+    Attributes:
+        finished: Their records, those of earlier commands among them.
+        computed: How many of them this command computed.
+        failed: Run and error.
+    """
+
+    finished: list[Nested] = field(default_factory=list)
+    computed: int = 0
+    failed: list[tuple[Run, str]] = field(default_factory=list)
+
+
+def compare(
+    project: Path,
+    data_sets: list[str],
+    methods: list[str],
+    seeds: int,
+    protocol: str,
+    overrides: Nested,
+    workers: int | None,
+    scheduler: str | None,
+    say: Say,
+) -> Outcome:
+    """Run what is not on the scoreboard yet, upload it, and write the report.
+
+    Args:
+        project: The project's folder.
+        data_sets: Environments.
+        methods: Which ones.
+        seeds: How many, from 0.
+        protocol: ``equal`` or ``tuned``.
+        overrides: Parameters on top of the environments'.
+        workers: Processes on this machine.
+        scheduler: Address of a running cluster, in their place.
+        say: Is told of every run that ends.
+
+    Raises:
+        InputError: Nothing to run, a wrong parameter, missing raw data, no such cluster.
+    """
+    if seeds < 1:
+        raise InputError(f"--seeds: {seeds} given; at least one is needed")
+    plans = []
+    for data_set in data_sets:
+        plans.append(plan_data_set(project, data_set, protocol, methods, seeds, overrides))
+    outcome = _run_missing(project, plans, workers, scheduler, say)
+    for planned, reason in outcome.failed:
+        say(f"failed: {planned.name}: {reason}")
+    return outcome
+
+
+def _run_missing(
+    project: Path, plans: list[Plan], workers: int | None, scheduler: str | None, say: Say
+) -> Outcome:
+    outcome, missing = Outcome(), []
+    for planned in [run for plan in plans for run in plan.runs]:
+        record = finished(project, planned)
+        if record is None:
+            missing.append(planned)
+        else:
+            outcome.finished.append(record)
+    total = len(outcome.finished) + len(missing)
+    say(f"{total} runs: {len(outcome.finished)} finished before, {len(missing)} to do")
+    if missing:
+        with cluster(workers, scheduler) as client:
+            _compute(client, project, missing, outcome, say)
+    return outcome
+
+
+def finished(project: Path, planned: Run) -> Nested | None:
+    """Return a run's record, if it is on the scoreboard and sound."""
+    path = project / SCOREBOARD / f"{planned.id}.json"
+    try:
+        record: Nested = json.loads(path.read_text("utf-8"))
+        fits = record["seed"] == planned.seed and planned.settings == settings_key(
+            record["parameters"], planned.method, record["data_version"]
+        )
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        fits = False
+    if not fits:
+        logger.warning("%s is damaged or of another run; it is computed again", path)
+        return None
+    return record
+
+
+def _compute(client: Client, project: Path, runs: list[Run], outcome: Outcome, say: Say) -> None:
+    from distributed import as_completed
+
+    futures = {submit(client, run, str(project), planned): planned for planned in runs}
+    begin = monotonic()
+    with progress_bar("comparison", len(runs), unit="runs") as bar:
+        try:
+            for future in as_completed(futures):
+                planned, error = futures[future], future.exception()
+                if error is None:
+                    record = future.result()
+                    outcome.finished.append(record)
+                    outcome.computed += 1
+                    result = f"MAP@R {100 * record['scores']['map_at_r']:.2f}, "
+                    result += f"{record['seconds']:.0f} s"
+                else:
+                    outcome.failed.append((planned, _reason(error)))
+                    result = f"failed: {_reason(error)}"
+                bar.update()
+                ended = outcome.computed + len(outcome.failed)
+                with bar.external_write_mode():
+                    say(f"{planned.name}: {result}  [{_state(client, runs, outcome, ended, begin)}]")
+        except Interrupted:
+            client.cancel(list(futures), force=True)
+            raise
+
+
+def _state(client: Client, runs: list[Run], outcome: Outcome, ended: int, begin: float) -> str:
+    left = len(runs) - ended
+    seconds = (monotonic() - begin) / ended * left
+    return (
+        f"done {outcome.computed}, running {min(left, workers_of(client))}, failed "
+        f"{len(outcome.failed)} of {len(runs)}; {_duration(seconds)} left"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes / 60:.1f} h" if minutes > 90 else f"{minutes:.0f} min"
+
+
+def _reason(error: BaseException) -> str:
+    from distributed import KilledWorker
+
+    if isinstance(error, KilledWorker):
+        return "its worker was lost again and again (killed, or out of memory)"
+    text = str(error).strip().splitlines() or [type(error).__name__]
+    return text[0] if isinstance(error, InputError) else f"{type(error).__name__}: {text[0]}"

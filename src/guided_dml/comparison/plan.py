@@ -1,0 +1,227 @@
+"""What a comparison consists of: data sets, methods and seeds, each run under a key.
+
+The key of a run's settings is a hash of all parameters that its method reads, the seed left out,
+and of the content of the prepared data. A finished run is found again by it, and runs under other
+settings are never mixed with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kedro.io import DatasetError
+from kedro.runner import SequentialRunner
+
+from guided_dml.comparison.sessions import Nested, merged, session
+from guided_dml.errors import InputError
+from guided_dml.lineage import content_hash
+from guided_dml.parameters import BASELINES, METHODS
+
+#: Points of a data set that the report shows with their images.
+SHOWN_IMAGES = 2_000
+
+#: What the runs of a comparison read.
+PREPARED = ("train_images", "test_images", "normalisation", "split", "classes")
+
+#: Parameters that no result depends on, or that a run brings itself.
+NOT_SETTINGS = ("seed", "tracking")
+#: Parameters that only the guided method reads.
+GUIDED_ONLY = ("triplets", "gemini")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its scores.
+
+    Attributes:
+        data_set: The environment.
+        protocol: ``equal`` or ``tuned``.
+        method: Whose pipeline.
+        seed: Of the run.
+        settings: The key of everything else.
+        data_version: Hash of the prepared data.
+        parameters: What the session is given on top of the environment's parameters.
+        versions: The versions of the prepared data.
+    """
+
+    data_set: str
+    protocol: str
+    method: str
+    seed: int
+    settings: str
+    data_version: str
+    parameters: Nested
+    versions: dict[str, str]
+
+    @property
+    def id(self) -> str:
+        """The run's place on the scoreboard."""
+        place = (self.data_set, self.protocol, self.method, self.settings)
+        return f"{'/'.join(place)}/seed_{self.seed}"
+
+    @property
+    def name(self) -> str:
+        """The run in words."""
+        return f"{self.method} on {self.data_set}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs on one data set.
+
+    Attributes:
+        data_set: The environment.
+        protocol: ``equal`` or ``tuned``.
+        runs: Seeds outermost, so that an unfinished comparison has seeds of all methods.
+        current: What the report has to know; partition of ``comparisons``.
+    """
+
+    data_set: str
+    protocol: str
+    runs: list[Run]
+    current: Nested
+
+
+def settings_key(parameters: Nested, method: str, data_version: str) -> str:
+    """Return the key of a run's settings.
+
+    Args:
+        parameters: All parameters of the run.
+        method: Whose other methods' blocks do not matter.
+        data_version: Hash of the prepared data.
+    """
+    unread = {*NOT_SETTINGS, *METHODS} - {method}
+    if method in BASELINES:
+        unread |= set(GUIDED_ONLY)
+    relevant = {name: value for name, value in parameters.items() if name not in unread}
+    text = json.dumps([method, data_version, relevant], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def plan_data_set(
+    project: Path, data_set: str, protocol: str, methods: list[str], seeds: int, overrides: Nested
+) -> Plan:
+    """Prepare a data set, unless that is done, and plan its runs.
+
+    Args:
+        project: The project's folder.
+        data_set: The environment.
+        protocol: ``tuned`` lays each method's tuned settings below ``overrides``.
+        methods: Which ones.
+        seeds: How many, from 0.
+        overrides: Parameters on top of the environment's.
+
+    Raises:
+        InputError: A parameter is wrong, raw data are missing, or a method is not tuned.
+    """
+    quiet = merged(overrides, {"tracking": False})
+    version = _prepare(project, data_set, quiet)
+    versions = dict.fromkeys(PREPARED, version)
+    with session(project, data_set, quiet) as (_, context):
+        catalog, shared = context.catalog, context.config_loader["parameters"]
+        files = [Path(catalog[name]._get_load_path()) for name in PREPARED]
+        data_version = hashlib.sha256("".join(map(content_hash, files)).encode()).hexdigest()[:12]
+        on_top = {
+            method: merged(_tuned(project, data_set, method, method in methods), quiet)
+            if protocol == "tuned"
+            else quiet
+            for method in METHODS
+        }
+        keys = {
+            method: settings_key(merged(shared, on_top[method]), method, data_version)
+            for method in METHODS
+        }
+        queries = shared["evaluation"]["split"]
+        current = {
+            "data_set": data_set,
+            "protocol": protocol,
+            "settings": keys,
+            "classes": catalog.load("classes"),
+            "data_version": data_version,
+            "parameters": {k: v for k, v in shared.items() if k not in NOT_SETTINGS},
+            "pixel_scores": catalog.load("pixel_scores"),
+        }
+        catalog.save(
+            "scoreboard_images",
+            {f"{data_set}/{data_version}/{queries}": _shown_images(catalog, queries)},
+        )
+        catalog.save("comparisons", {f"{data_set}/{protocol}": current})
+    runs = [
+        Run(
+            data_set=data_set,
+            protocol=protocol,
+            method=method,
+            seed=seed,
+            settings=keys[method],
+            data_version=data_version,
+            parameters=merged(on_top[method], {"seed": seed}),
+            versions=versions,
+        )
+        for seed in range(seeds)
+        for method in methods
+    ]
+    return Plan(data_set, protocol, runs, current)
+
+
+def _prepare(project: Path, data_set: str, parameters: Nested) -> str:
+    """Return the version of the prepared data that fit the parameters; make it, if need be."""
+    for attempt in (1, 2):
+        with session(project, data_set, parameters) as (opened, context):
+            asked = context.config_loader["parameters"]
+            wanted = {name: asked[name] for name in ("data", "split_seed")}
+            version = _stored(context.catalog, wanted)
+            if version or attempt == 2:
+                break
+            opened.run(pipeline_names=["ingestion"], runner=SequentialRunner())
+    if version is None:
+        raise InputError(f"{data_set}: another run replaced the prepared data; try again")
+    return version
+
+
+def _stored(catalog: Any, wanted: Nested) -> str | None:
+    """Return the newest version of the prepared data, if it is whole and as wanted."""
+    try:
+        report = catalog.load("data_report")
+        versions = {catalog[name].resolve_load_version() for name in (*PREPARED, "data_report")}
+    except DatasetError:
+        return None
+    made_with = report.get("parameters")
+    return versions.pop() if len(versions) == 1 and made_with == wanted else None
+
+
+def _shown_images(catalog: Any, queries: str) -> Nested:
+    """Return an evenly spaced selection of the queries: images, labels and their rows."""
+    import torch
+
+    part = catalog.load("train_images" if queries == "validation" else "test_images")
+    rows = (
+        catalog.load("split")["validation"]
+        if queries == "validation"
+        else torch.arange(len(part["labels"]))
+    )
+    steps = torch.linspace(0, len(rows) - 1, min(SHOWN_IMAGES, len(rows))).round().long()
+    chosen = rows[steps]
+    return {"images": part["images"][chosen], "labels": part["labels"][chosen], "rows": steps}
+
+
+def tuned_file(project: Path, data_set: str, method: str) -> Path:
+    """Return where the tuned settings of a method on a data set are."""
+    return project / "conf" / data_set / "tuned" / f"{method}.yml"
+
+
+def _tuned(project: Path, data_set: str, method: str, needed: bool) -> Nested:
+    file = tuned_file(project, data_set, method)
+    if not file.exists():
+        if needed:
+            raise InputError(
+                f"{method} is not tuned on {data_set}: there is no {file.relative_to(project)}; "
+                f"run kedro tune --env {data_set} --method {method}, or use --protocol equal"
+            )
+        return {}
+    settings: Nested = yaml.safe_load(file.read_text("utf-8"))
+    return settings

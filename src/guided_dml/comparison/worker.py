@@ -1,0 +1,92 @@
+"""One run of a comparison, on whatever machine it is sent to."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from guided_dml.comparison.plan import Run, settings_key
+from guided_dml.comparison.sessions import InMemoryRunner, Nested, session
+from guided_dml.errors import InputError
+from guided_dml.parameters import BASELINES
+
+#: The way from prepared data to scores.
+GUIDED = ["triplets", "gemini", "teacher_embeddings", "distillation", "evaluation"]
+
+#: A session is alone in its process: hooks and PyTorch's switches are shared.
+_alone = threading.Lock()
+
+
+def run(project: str, planned: Run, store: bool = True) -> Nested:
+    """Train and score, and put the result on the scoreboard.
+
+    Args:
+        project: The project's folder; a worker on another machine reads the same one.
+        planned: What to run.
+        store: Whether the score file and the embeddings of the queries are written.
+
+    Returns:
+        The content of the score file.
+
+    Raises:
+        InputError: The configuration is not the one that the run was planned with, or its
+            training failed for a reason that the user can mend.
+    """
+    from guided_dml.provenance import peak_memory_mb, start_peak_memory
+
+    method, runner = planned.method, InMemoryRunner()
+    with _alone, session(Path(project), planned.data_set, planned.parameters) as (opened, context):
+        for name in ("guided_dml", "kedro", "kedro_viz"):  # (the parent speaks for all)
+            logging.getLogger(name).setLevel(logging.ERROR)
+        parameters = context.config_loader["parameters"]
+        if settings_key(parameters, method, planned.data_version) != planned.settings:
+            raise InputError(f"{project} is configured differently here than where it was planned")
+        start_peak_memory()
+        begin = perf_counter()
+        opened.run(
+            pipeline_names=[method] if method in BASELINES else GUIDED,
+            to_outputs=[f"{method}.scores"],
+            load_versions=planned.versions,
+            runner=runner,
+        )
+        results = {name: kept.load() for name, kept in runner.results.items()}
+        measured = {
+            "seconds": round(perf_counter() - begin, 2),
+            "peak_memory_mb": round(peak_memory_mb()),
+        }
+        record = _record(Path(project), planned, parameters, results) | measured
+        if store:
+            embeddings = results[f"{method}.query_embeddings"]
+            context.catalog.save("scoreboard_embeddings", {planned.id: embeddings})
+            context.catalog.save("scoreboard", {planned.id: record})
+    return record
+
+
+def _record(project: Path, planned: Run, parameters: Nested, results: dict[str, Any]) -> Nested:
+    from guided_dml.provenance import device_name, git_state, library_versions
+
+    method = planned.method
+    teacher = results.get("gemini_history")
+    return {
+        "data_set": planned.data_set,
+        "protocol": planned.protocol,
+        "method": method,
+        "seed": planned.seed,
+        "settings": planned.settings,
+        "queries": parameters["evaluation"]["split"],
+        "scores": results[f"{method}.scores"],
+        "images_seen": {
+            "student": int(results[f"{method}.history"]["images_seen"].iloc[-1]),
+            "teacher": 0 if teacher is None else int(teacher["images_seen"].iloc[-1]),
+        },
+        "parameters": parameters,
+        "data_version": planned.data_version,
+        "git": git_state(project),
+        "device": device_name(parameters["compute"]["device"]),
+        "libraries": library_versions(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

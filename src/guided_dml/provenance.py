@@ -1,0 +1,76 @@
+"""What a result was made with: the commit, the device, the libraries, the memory it took."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "pytorch-metric-learning",
+    "scikit-learn",
+    "kedro",
+    "mlflow",
+    "guided-dml",
+)
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that results depend on."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+def git_state(project: Path) -> dict[str, str]:
+    """Return ``commit``, and ``dirty`` as true or false; the commit is none outside of git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(project), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        return done.stdout.strip()
+
+    try:
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "dirty": str(bool(git("status", "--porcelain"))).lower(),
+        }
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": "none"}
+
+
+def device_name(wanted: str) -> str:
+    """Return the GPU's name, or the processor's with the number of threads.
+
+    Args:
+        wanted: ``compute.device``.
+    """
+    import torch
+
+    if wanted != "cpu" and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    processors = Path("/proc/cpuinfo")
+    names = processors.read_text().splitlines() if processors.exists() else []
+    model = next((line.split(":")[1].strip() for line in names if "model name" in line), "")
+    return f"CPU {model or platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def start_peak_memory() -> None:
+    """Let the peak of this process's memory count from now on, where Linux allows it."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory_mb() -> float:
+    """Return the process's largest resident memory, in MB, since the last start (or its own)."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    except OSError:
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
