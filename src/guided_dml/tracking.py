@@ -1,6 +1,7 @@
-"""One MLflow run for each Kedro run; MLflow is imported only when one starts.
+"""One MLflow run for each Kedro run, written by a thread of its own.
 
-The database is ``mlruns/mlflow.db`` in the project, or what ``MLFLOW_TRACKING_URI`` names.
+MLflow's imports and its database take seconds that no step has to wait for. The database is
+``mlruns/mlflow.db`` in the project, or what ``MLFLOW_TRACKING_URI`` names.
 ``--params tracking=false`` records nothing.
 """
 
@@ -11,7 +12,8 @@ import os
 import platform
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +25,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractVersionedDataset, CatalogProtocol
 from kedro.pipeline import Pipeline
 
-from guided_dml.errors import Interrupted, interrupted
+from guided_dml.errors import interrupted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,12 +41,12 @@ class TrackingHooks:
     def __init__(self) -> None:
         self._context: KedroContext
         self._catalog: CatalogProtocol[Any, Any]
-        self._run: TrackedRun | None = None
+        self._recorder: Recorder | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Remember the session's configuration."""
-        self._context, self._run = context, None
+        self._context, self._recorder = context, None
 
     @hook_impl
     def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:
@@ -70,29 +72,30 @@ class TrackingHooks:
             **{f"library {name}": version(name) for name in LIBRARIES},
             **{f"reads {name}": v for name, v in self._input_versions(pipeline)},
         }
-        with _training_goes_on():
-            self._run = TrackedRun(
-                project, tags["data set"], f"{subject} seed {parameters['seed']}", tags
-            )
-            self._run.log_parameters(parameters)
+        name = f"{subject} seed {parameters['seed']}"
+        self._recorder = Recorder(
+            lambda: TrackedRun(project, tags["data set"], name, tags, parameters)
+        )
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log what the catalog marks with ``metadata: {mlflow: metrics|history|artifact}``."""
         dataset: Any = self._catalog.get(dataset_name)
         kind = (getattr(dataset, "metadata", None) or {}).get("mlflow")
-        if self._run is None or kind is None:
+        if self._recorder is None or kind is None:
             return
-        with _training_goes_on():
-            if kind == "metrics":
-                prefix = "" if dataset_name.endswith(".scores") else f"{dataset_name}."
-                self._run.log_metrics({prefix + name: value for name, value in data.items()})
-            elif kind == "history":
-                name = dataset_name.replace(".", "_").removesuffix("_history")
-                self._run.log_history(name, data.to_dict("records"))
-            else:
-                folder = dataset_name.split(".")[0] if "." in dataset_name else None
-                self._run.log_file(Path(dataset._get_load_path()), folder)
+        if kind == "metrics":
+            prefix = "" if dataset_name.endswith(".scores") else f"{dataset_name}."
+            metrics = {prefix + name: value for name, value in data.items()}
+            self._recorder.soon(lambda run: run.log_metrics(metrics))
+        elif kind == "history":
+            name = dataset_name.replace(".", "_").removesuffix("_history")
+            rows = data.to_dict("records")
+            self._recorder.soon(lambda run: run.log_history(name, rows))
+        else:
+            folder = dataset_name.split(".")[0] if "." in dataset_name else None
+            path = Path(dataset._get_load_path())
+            self._recorder.soon(lambda run: run.log_file(path, folder))
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -105,10 +108,10 @@ class TrackingHooks:
         self._finish("KILLED" if interrupted(error) else "FAILED", str(error))
 
     def _finish(self, status: str, error: str = "") -> None:
-        if self._run is not None:
-            with _training_goes_on():
-                self._run.finish(status, error)
-            self._run = None
+        if self._recorder is not None:
+            self._recorder.soon(lambda run: run.finish(status, error))
+            self._recorder.close()
+            self._recorder = None
 
     def _input_versions(self, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
         for name in sorted(pipeline.inputs()):
@@ -117,10 +120,44 @@ class TrackingHooks:
                 yield name, str(dataset.resolve_load_version())
 
 
+class Recorder:
+    """A thread that records one thing after the other; what goes wrong is a warning."""
+
+    def __init__(self, open_run: Callable[[], TrackedRun]) -> None:
+        """Start the thread; it begins with opening the run."""
+        self._run: TrackedRun | None = None
+        self._thread = ThreadPoolExecutor(1, "tracking")
+        self._thread.submit(self._open, open_run)
+
+    def soon(self, work: Callable[[TrackedRun], None]) -> None:
+        """Let the thread do it with the run, once it has done all that it was given before."""
+        self._thread.submit(self._do, work)
+
+    def close(self) -> None:
+        """Wait until everything is recorded."""
+        self._thread.shutdown()
+
+    def _open(self, open_run: Callable[[], TrackedRun]) -> None:
+        with _training_goes_on():
+            self._run = open_run()
+
+    def _do(self, work: Callable[[TrackedRun], None]) -> None:
+        if self._run is not None:
+            with _training_goes_on():
+                work(self._run)
+
+
 class TrackedRun:
     """A run in MLflow's store, without MLflow's global state."""
 
-    def __init__(self, project: Path, experiment: str, name: str, tags: dict[str, str]) -> None:
+    def __init__(
+        self,
+        project: Path,
+        experiment: str,
+        name: str,
+        tags: dict[str, str],
+        parameters: dict[str, Any],
+    ) -> None:
         """Open the run, and close those that a killed process of this machine left open.
 
         Args:
@@ -128,8 +165,10 @@ class TrackedRun:
             experiment: The data set's name.
             name: Of the run.
             tags: Of the run.
+            parameters: Nested; logged under their full names (``student.epochs``).
         """
         from mlflow import MlflowClient
+        from mlflow.entities import Param
 
         self._client = MlflowClient(_store(project))
         experiment_id = _experiment(self._client, project, experiment)
@@ -138,11 +177,6 @@ class TrackedRun:
         self._id: str = self._client.create_run(
             experiment_id, run_name=name, tags=tags | own
         ).info.run_id
-
-    def log_parameters(self, parameters: dict[str, Any]) -> None:
-        """Log nested parameters under their full names (``student.epochs``)."""
-        from mlflow.entities import Param
-
         self._client.log_batch(
             self._id, params=[Param(name, str(value)) for name, value in _flat(parameters)]
         )
@@ -181,8 +215,6 @@ def _training_goes_on() -> Iterator[None]:
     """Warn of what goes wrong in tracking: results are on the disk, and a run is worth more."""
     try:
         yield
-    except Interrupted:
-        raise
     except Exception as error:  # (MLflow lets errors of its database, network and disk through)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         logger.warning("MLflow did not record this (the run goes on): %s", reason)
