@@ -19,7 +19,8 @@ def scratch_project() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
         shutil.copytree(PROJECT / "conf", project / "conf")
-        shutil.copy(PROJECT / "pyproject.toml", project)
+        for name in ("pyproject.toml", ".telemetry"):
+            shutil.copy(PROJECT / name, project)
         (project / "src").mkdir()  # (the package itself is installed)
         (project / "data/01_raw").mkdir(parents=True)
         yield project

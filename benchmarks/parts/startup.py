@@ -32,7 +32,7 @@ def first_step() -> float:
         else:
             raise RuntimeError("the run ended before its first step")
         seconds = perf_counter() - begin
-        process.terminate()
+        process.kill()
         process.communicate()
     return seconds
 

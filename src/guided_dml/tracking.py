@@ -1,6 +1,7 @@
-"""One MLflow run for each Kedro run; MLflow is imported only when one starts.
+"""One MLflow run for each Kedro run, written by a thread of its own.
 
-The database is ``mlruns/mlflow.db`` in the project, or what ``MLFLOW_TRACKING_URI`` names.
+MLflow's imports and its database take seconds that no step has to wait for. The database is
+``mlruns/mlflow.db`` in the project, or what ``MLFLOW_TRACKING_URI`` names.
 ``--params tracking=false`` records nothing.
 """
 
@@ -9,7 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from time import time
@@ -20,7 +22,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractVersionedDataset, CatalogProtocol
 from kedro.pipeline import Pipeline
 
-from guided_dml.errors import Interrupted, interrupted
+from guided_dml.errors import interrupted
 from guided_dml.provenance import device_name, git_state, library_versions
 
 if TYPE_CHECKING:
@@ -35,12 +37,12 @@ class TrackingHooks:
     def __init__(self) -> None:
         self._context: KedroContext
         self._catalog: CatalogProtocol[Any, Any]
-        self._run: TrackedRun | None = None
+        self._recorder: Recorder | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Remember the session's configuration."""
-        self._context, self._run = context, None
+        self._context, self._recorder = context, None
 
     @hook_impl
     def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:
@@ -56,8 +58,9 @@ class TrackingHooks:
             return
         trained = (n.removesuffix(".weights") for n in pipeline.all_outputs() if ".weights" in n)
         subject = "+".join(sorted(trained) or sorted(run_params["pipeline_names"] or ["kedro run"]))
+        of_comparison = "comparison_table" in pipeline.all_outputs()
         tags = {
-            "data set": loader["globals"]["dataset"],
+            "data set": "comparison" if of_comparison else loader["globals"]["dataset"],
             "method": subject,
             "seed": str(parameters["seed"]),
             "session": run_params["run_id"],
@@ -66,29 +69,30 @@ class TrackingHooks:
             **{f"library {name}": value for name, value in library_versions().items()},
             **{f"reads {name}": v for name, v in self._input_versions(pipeline)},
         }
-        with _training_goes_on():
-            self._run = TrackedRun(
-                project, tags["data set"], f"{subject} seed {parameters['seed']}", tags
-            )
-            self._run.log_parameters(parameters)
+        name = f"{subject} seed {parameters['seed']}"
+        self._recorder = Recorder(
+            lambda: TrackedRun(project, tags["data set"], name, tags, parameters)
+        )
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log what the catalog marks with ``metadata: {mlflow: metrics|history|artifact}``."""
         dataset: Any = self._catalog.get(dataset_name)
         kind = (getattr(dataset, "metadata", None) or {}).get("mlflow")
-        if self._run is None or kind is None:
+        if self._recorder is None or kind is None:
             return
-        with _training_goes_on():
-            if kind == "metrics":
-                prefix = "" if dataset_name.endswith(".scores") else f"{dataset_name}."
-                self._run.log_metrics({prefix + name: value for name, value in data.items()})
-            elif kind == "history":
-                name = dataset_name.replace(".", "_").removesuffix("_history")
-                self._run.log_history(name, data.to_dict("records"))
-            else:
-                folder = dataset_name.split(".")[0] if "." in dataset_name else None
-                self._run.log_file(Path(dataset._get_load_path()), folder)
+        if kind == "metrics":
+            prefix = "" if dataset_name.endswith(".scores") else f"{dataset_name}."
+            metrics = {prefix + name: value for name, value in data.items()}
+            self._recorder.soon(lambda run: run.log_metrics(metrics))
+        elif kind == "history":
+            name = dataset_name.replace(".", "_").removesuffix("_history")
+            rows = data.to_dict("records")
+            self._recorder.soon(lambda run: run.log_history(name, rows))
+        else:
+            folder = dataset_name.split(".")[0] if "." in dataset_name else None
+            path = Path(dataset._get_load_path())
+            self._recorder.soon(lambda run: run.log_file(path, folder))
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -101,10 +105,10 @@ class TrackingHooks:
         self._finish("KILLED" if interrupted(error) else "FAILED", str(error))
 
     def _finish(self, status: str, error: str = "") -> None:
-        if self._run is not None:
-            with _training_goes_on():
-                self._run.finish(status, error)
-            self._run = None
+        if self._recorder is not None:
+            self._recorder.soon(lambda run: run.finish(status, error))
+            self._recorder.close()
+            self._recorder = None
 
     def _input_versions(self, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
         for name in sorted(pipeline.inputs()):
@@ -113,10 +117,44 @@ class TrackingHooks:
                 yield name, str(dataset.resolve_load_version())
 
 
+class Recorder:
+    """A thread that records one thing after the other; what goes wrong is a warning."""
+
+    def __init__(self, open_run: Callable[[], TrackedRun]) -> None:
+        """Start the thread; it begins with opening the run."""
+        self._run: TrackedRun | None = None
+        self._thread = ThreadPoolExecutor(1, "tracking")
+        self._thread.submit(self._open, open_run)
+
+    def soon(self, work: Callable[[TrackedRun], None]) -> None:
+        """Let the thread do it with the run, once it has done all that it was given before."""
+        self._thread.submit(self._do, work)
+
+    def close(self) -> None:
+        """Wait until everything is recorded."""
+        self._thread.shutdown()
+
+    def _open(self, open_run: Callable[[], TrackedRun]) -> None:
+        with _training_goes_on():
+            self._run = open_run()
+
+    def _do(self, work: Callable[[TrackedRun], None]) -> None:
+        if self._run is not None:
+            with _training_goes_on():
+                work(self._run)
+
+
 class TrackedRun:
     """A run in MLflow's store, without MLflow's global state."""
 
-    def __init__(self, project: Path, experiment: str, name: str, tags: dict[str, str]) -> None:
+    def __init__(
+        self,
+        project: Path,
+        experiment: str,
+        name: str,
+        tags: dict[str, str],
+        parameters: dict[str, Any],
+    ) -> None:
         """Open the run, and close those that a killed process of this machine left open.
 
         Args:
@@ -124,23 +162,20 @@ class TrackedRun:
             experiment: The data set's name.
             name: Of the run.
             tags: Of the run.
+            parameters: Nested; logged under their full names (``student.epochs``).
         """
         from mlflow import MlflowClient
+        from mlflow.entities import Param
 
-        self._client = MlflowClient(_store(project))
-        experiment_id = _experiment(self._client, project, experiment)
-        _close_abandoned(self._client, experiment_id)
+        self._client = MlflowClient(mlflow_store(project))
+        experiment_id = experiment_of(self._client, project, experiment)
+        close_abandoned(self._client, experiment_id)
         own = {"host": socket.gethostname(), "process": str(os.getpid())}
         self._id: str = self._client.create_run(
             experiment_id, run_name=name, tags=tags | own
         ).info.run_id
-
-    def log_parameters(self, parameters: dict[str, Any]) -> None:
-        """Log nested parameters under their full names (``student.epochs``)."""
-        from mlflow.entities import Param
-
         self._client.log_batch(
-            self._id, params=[Param(name, str(value)) for name, value in _flat(parameters)]
+            self._id, params=[Param(name, str(value)) for name, value in flat(parameters)]
         )
 
     def log_metrics(self, metrics: dict[str, float], step: int = 0) -> None:
@@ -177,20 +212,20 @@ def _training_goes_on() -> Iterator[None]:
     """Warn of what goes wrong in tracking: results are on the disk, and a run is worth more."""
     try:
         yield
-    except Interrupted:
-        raise
     except Exception as error:  # (MLflow lets errors of its database, network and disk through)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         logger.warning("MLflow did not record this (the run goes on): %s", reason)
 
 
-def _store(project: Path) -> str:
+def mlflow_store(project: Path) -> str:
+    """Return the address of MLflow's store."""
     (project / "mlruns").mkdir(exist_ok=True)
     default = f"sqlite:///{project / 'mlruns' / 'mlflow.db'}"
     return os.environ.get("MLFLOW_TRACKING_URI", default)
 
 
-def _experiment(client: MlflowClient, project: Path, name: str) -> str:
+def experiment_of(client: MlflowClient, project: Path, name: str) -> str:
+    """Return the id of an experiment, which is made if it is not there."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
@@ -198,7 +233,7 @@ def _experiment(client: MlflowClient, project: Path, name: str) -> str:
         local = client.tracking_uri.startswith("sqlite:")
         place = (project / "mlruns" / "artifacts" / name).as_uri() if local else None
         try:
-            return str(client.create_experiment(name, artifact_location=place))
+            return str(client.createexperiment_of(name, artifact_location=place))
         except MlflowException:  # (another run was faster)
             found = client.get_experiment_by_name(name)
             if found is None:
@@ -206,7 +241,8 @@ def _experiment(client: MlflowClient, project: Path, name: str) -> str:
     return str(found.experiment_id)
 
 
-def _close_abandoned(client: MlflowClient, experiment_id: str) -> None:
+def close_abandoned(client: MlflowClient, experiment_id: str) -> None:
+    """Close the runs that killed processes of this machine left open."""
     open_here = f"attributes.status = 'RUNNING' AND tags.host = '{socket.gethostname()}'"
     for run in client.search_runs([experiment_id], open_here):
         if not _alive(int(run.data.tags["process"])):
@@ -223,9 +259,10 @@ def _alive(process: int) -> bool:
     return True
 
 
-def _flat(parameters: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(parameters: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested parameters under their full names (``student.epochs``)."""
     for name, value in parameters.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value

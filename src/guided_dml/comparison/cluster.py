@@ -16,9 +16,6 @@ from guided_dml.errors import InputError
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-#: What keeps the processes here from writing over each other's lines.
-QUIET = {"TQDM_DISABLE": "1", "DASK_LOGGING__DISTRIBUTED": "critical"}
-
 #: Seconds until a scheduler that does not answer counts as unreachable.
 PATIENCE = 10
 
@@ -34,13 +31,7 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     Raises:
         InputError: The scheduler does not answer, or has no worker.
     """
-    import dask
-
-    with (
-        # (a lost worker shows as its run's failure, not as pages of log)
-        dask.config.set({"logging.distributed": "critical"}),
-        _connected(scheduler) if scheduler else _local(workers) as client,
-    ):
+    with _connected(scheduler) if scheduler else _local(workers) as client:
         yield client
 
 
@@ -66,21 +57,32 @@ def _connected(scheduler: str) -> Iterator[Client]:
 
 @contextmanager
 def _local(workers: int | None) -> Iterator[Client]:
-    from distributed import Client, LocalCluster
+    import dask
     from torch import cuda
 
     gpus, cores = cuda.device_count(), len(os.sched_getaffinity(0))
     count = workers or gpus or cores
     # Runs that compete for the same cores slow each other down many times over.
     threads = str(max(1, cores // count))
+    of_workers = {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        # They share the terminal with this process, which speaks for all; a lost worker shows as
+        # its run's failure.
+        "TQDM_DISABLE": "1",
+        "DASK_LOGGING__DISTRIBUTED": "critical",
+    }
+    from distributed import Client, LocalCluster
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with (
+        dask.config.set({"distributed.nanny.pre-spawn-environ": of_workers}),
         LocalCluster(
             n_workers=count,
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
             resources={"GPU": 1} if gpus else None,
-            env=dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads) | QUIET,
         ) as local,
         Client(local) as client,
     ):

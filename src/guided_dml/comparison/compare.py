@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from guided_dml.comparison.cluster import cluster, submit, workers_of
 from guided_dml.comparison.plan import Plan, Run, plan_data_set, settings_key
 from guided_dml.comparison.sessions import Nested
+from guided_dml.comparison.upload import Uploader
 from guided_dml.comparison.worker import run
-from guided_dml.errors import InputError, Interrupted
+from guided_dml.errors import InputError
 from guided_dml.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -33,14 +34,19 @@ class Outcome:
     """How the runs of a comparison went.
 
     Attributes:
-        finished: Their records, those of earlier commands among them.
-        computed: How many of them this command computed.
+        uploaders: For each data set, where finished runs are uploaded.
+        finished: Runs on the scoreboard, those of earlier commands among them.
         failed: Run and error.
     """
 
-    finished: list[Nested] = field(default_factory=list)
-    computed: int = 0
+    uploaders: dict[str, Uploader]
+    finished: list[Run] = field(default_factory=list)
     failed: list[tuple[Run, str]] = field(default_factory=list)
+
+    def add(self, planned: Run, record: Nested) -> None:
+        """Count a run that is on the scoreboard, and upload it."""
+        self.finished.append(planned)
+        self.uploaders[planned.data_set].add(planned.id, record)
 
 
 def compare(
@@ -84,15 +90,16 @@ def compare(
 def _run_missing(
     project: Path, plans: list[Plan], workers: int | None, scheduler: str | None, say: Say
 ) -> Outcome:
-    outcome, missing = Outcome(), []
+    uploaders = {plan.data_set: Uploader(project, plan) for plan in plans}
+    outcome, missing = Outcome(uploaders), []
     for planned in [run for plan in plans for run in plan.runs]:
         record = finished(project, planned)
         if record is None:
             missing.append(planned)
         else:
-            outcome.finished.append(record)
-    total = len(outcome.finished) + len(missing)
-    say(f"{total} runs: {len(outcome.finished)} finished before, {len(missing)} to do")
+            outcome.add(planned, record)
+    before = len(outcome.finished)
+    say(f"{before + len(missing)} runs: {before} finished before, {len(missing)} to do")
     if missing:
         with cluster(workers, scheduler) as client:
             _compute(client, project, missing, outcome, say)
@@ -123,34 +130,22 @@ def _compute(client: Client, project: Path, runs: list[Run], outcome: Outcome, s
     futures = {submit(client, run, str(project), planned): planned for planned in runs}
     begin = monotonic()
     with progress_bar("comparison", len(runs), unit="runs") as bar:
-        try:
-            for future in as_completed(futures):
-                planned, error = futures[future], future.exception()
-                if error is None:
-                    record = future.result()
-                    outcome.finished.append(record)
-                    outcome.computed += 1
-                    result = f"MAP@R {100 * record['scores']['map_at_r']:.2f}, "
-                    result += f"{record['seconds']:.0f} s"
-                else:
-                    outcome.failed.append((planned, _reason(error)))
-                    result = f"failed: {_reason(error)}"
-                bar.update()
-                ended = outcome.computed + len(outcome.failed)
-                with bar.external_write_mode():
-                    say(f"{planned.name}: {result}  [{_state(client, runs, outcome, ended, begin)}]")
-        except Interrupted:
-            client.cancel(list(futures), force=True)
-            raise
-
-
-def _state(client: Client, runs: list[Run], outcome: Outcome, ended: int, begin: float) -> str:
-    left = len(runs) - ended
-    seconds = (monotonic() - begin) / ended * left
-    return (
-        f"done {outcome.computed}, running {min(left, workers_of(client))}, failed "
-        f"{len(outcome.failed)} of {len(runs)}; {_duration(seconds)} left"
-    )
+        for ended, future in enumerate(as_completed(futures), start=1):
+            planned, error = futures[future], future.exception()
+            if error is None:
+                record = future.result()
+                outcome.add(planned, record)
+                result = f"MAP@R {100 * record['scores']['map_at_r']:.2f}, {record['seconds']:.0f} s"
+            else:
+                outcome.failed.append((planned, _reason(error)))
+                result = "failed"
+            bar.update()
+            left, failed = len(runs) - ended, len(outcome.failed)
+            state = f"{ended - failed} done, {min(left, workers_of(client))} running"
+            state += f", {failed} failed of {len(runs)}"
+            seconds = (monotonic() - begin) / ended * left
+            with bar.external_write_mode():
+                say(f"[{state}, {_duration(seconds)} left] {planned.name}: {result}")
 
 
 def _duration(seconds: float) -> str:

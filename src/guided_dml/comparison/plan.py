@@ -78,13 +78,15 @@ class Plan:
         data_set: The environment.
         protocol: ``equal`` or ``tuned``.
         runs: Seeds outermost, so that an unfinished comparison has seeds of all methods.
-        current: What the report has to know; partition of ``comparisons``.
+        key: Of all methods' settings together.
+        tracking: Whether MLflow is to know.
     """
 
     data_set: str
     protocol: str
     runs: list[Run]
-    current: Nested
+    key: str
+    tracking: bool
 
 
 def settings_key(parameters: Nested, method: str, data_version: str) -> str:
@@ -122,7 +124,7 @@ def plan_data_set(
     quiet = merged(overrides, {"tracking": False})
     version = _prepare(project, data_set, quiet)
     versions = dict.fromkeys(PREPARED, version)
-    with session(project, data_set, quiet) as (_, context):
+    with session(project, data_set, overrides) as (_, context):
         catalog, shared = context.catalog, context.config_loader["parameters"]
         files = [Path(catalog[name]._get_load_path()) for name in PREPARED]
         data_version = hashlib.sha256("".join(map(content_hash, files)).encode()).hexdigest()[:12]
@@ -165,7 +167,8 @@ def plan_data_set(
         for seed in range(seeds)
         for method in methods
     ]
-    return Plan(data_set, protocol, runs, current)
+    key = hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:12]
+    return Plan(data_set, protocol, runs, key, shared["tracking"])
 
 
 def _prepare(project: Path, data_set: str, parameters: Nested) -> str:

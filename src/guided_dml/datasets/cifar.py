@@ -57,14 +57,15 @@ def read_cifar(published: Any, root: Path, train: bool) -> tuple[np.ndarray, np.
     """
     folder = root / published.base_folder
     names = [name for name, _ in (published.train_list if train else published.test_list)]
-    images, labels = [], []
+    pixels, labels = bytearray(), []  # (it grows in place: no second copy of all images)
     for name in names:
         batch = read_batch(folder / name)
         with failing_as(f"{folder / name}: no data with as many labels in it; delete it"):
             targets = batch["labels" if "labels" in batch else "fine_labels"]
             labels.append(np.array(targets, np.int64))
-            images.append(batch["data"].reshape(len(targets), 3, 32, 32))
+            pixels += batch["data"].reshape(len(targets), 3 * 32 * 32).data
     meta, key = folder / published.meta["filename"], published.meta["key"]
     with failing_as(f"{meta}: no class names in it; delete it"):
         classes = list(read_batch(meta)[key])
-    return np.concatenate(images), np.concatenate(labels), classes
+    images = np.frombuffer(pixels, np.uint8).reshape(-1, 3, 32, 32)
+    return images, np.concatenate(labels), classes

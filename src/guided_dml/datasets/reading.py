@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
 from kedro.io import AbstractDataset, DatasetError
+from numpy.typing import NDArray
 
 from guided_dml.errors import InputError, Interrupted
 from guided_dml.types import LabelledImages
 
 Split = Literal["train", "test"]
+Integers = NDArray[np.int64]
 
 
 class ReadOnlyImages(AbstractDataset[None, LabelledImages]):
@@ -63,17 +66,11 @@ def part(everything: LabelledImages, split: Split, test_share: float, seed: int)
     Raises:
         InputError: The share is out of range, or a class is too small to be in both parts.
     """
-    from sklearn.model_selection import train_test_split
-
     labels, classes = everything.labels, everything.classes
     if not 0 < test_share < 1:
         raise InputError(f"test_share: {test_share!r} given; must be between 0 and 1")
     present, counts = np.unique(labels, return_counts=True)
-    rows = np.arange(len(labels))
-    parts = {"train": rows[:0], "test": rows[:0]}
-    with contextlib.suppress(ValueError):  # (fewer images than classes: no part has them all)
-        drawn = train_test_split(rows, test_size=test_share, stratify=labels, random_state=seed)
-        parts = dict(zip(parts, map(np.sort, drawn), strict=True))
+    parts = dict(zip(("train", "test"), stratified(labels, test_share, seed), strict=True))
     if any(len(np.unique(labels[chosen])) < len(present) for chosen in parts.values()):
         smallest = counts.argmin()
         raise InputError(
@@ -84,3 +81,38 @@ def part(everything: LabelledImages, split: Split, test_share: float, seed: int)
     facts = everything.facts | {"test_share": test_share, "split_seed": seed}
     chosen = parts[split]
     return LabelledImages(everything.images[chosen], labels[chosen], classes, facts)
+
+
+def stratified(labels: Integers, test_share: float, seed: int) -> tuple[Integers, Integers]:
+    """Return ascending rows of the training and of the test part, of every class its share.
+
+    The rows are those of scikit-learn's ``train_test_split(..., stratify=labels)``, which would
+    be 3 s of imports before a run's first step.
+    """
+    rng = np.random.RandomState(seed)
+    _, counts = np.unique(labels, return_counts=True)
+    test = math.ceil(test_share * len(labels))
+    of_train = _shares(counts, len(labels) - test, rng)
+    _shares(counts - of_train, test, rng)  # (all the others, but it may draw lots as there)
+    of_class = np.split(labels.argsort(kind="stable"), counts.cumsum()[:-1])
+    train, held_out = [], []
+    for rows, count in zip(of_class, of_train, strict=True):
+        shuffled = rows[rng.permutation(len(rows))]
+        train.append(shuffled[:count])
+        held_out.append(shuffled[count:])
+    return np.sort(np.concatenate(train)), np.sort(np.concatenate(held_out))
+
+
+def _shares(counts: Integers, total: int, rng: np.random.RandomState) -> Integers:
+    """Return how many of ``total`` fall to each class; the largest fractions are rounded up."""
+    exact = counts / counts.sum() * total
+    shares: NDArray[np.float64] = np.floor(exact)
+    fractions = exact - shares
+    missing = int(total - shares.sum())
+    for fraction in np.unique(fractions)[::-1]:
+        if missing:
+            tied = np.flatnonzero(fractions == fraction)
+            chosen = rng.choice(tied, min(len(tied), missing), replace=False)
+            shares[chosen] += 1
+            missing -= len(chosen)
+    return shares.astype(np.int64)
