@@ -7,6 +7,7 @@ from guided_dml.pipelines import (
     evaluation,
     gemini,
     ingestion,
+    reporting,
     teacher_embeddings,
     triplets,
 )
@@ -22,4 +23,5 @@ def register_pipelines() -> dict[str, Pipeline]:
         "distillation": distillation.create_pipeline(),
         "evaluation": evaluation.create_pipeline(method="guided"),
     }
-    return steps | {"__default__": sum(steps.values(), Pipeline([]))}
+    whole = sum(steps.values(), Pipeline([]))
+    return steps | {"reporting": reporting.create_pipeline(), "__default__": whole}
