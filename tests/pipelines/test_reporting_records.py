@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +10,6 @@ from guided_dml.errors import InputError
 from guided_dml.pipelines.reporting.names import SCORES
 from guided_dml.pipelines.reporting.records import read_comparisons
 from scoreboard import about, abouts, by_id, partitions, run
-
-
-@pytest.fixture(autouse=True)
-def _warnings_are_caught(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logging.getLogger("guided_dml"), "propagate", True)
-    caplog.set_level(logging.WARNING)
 
 
 def damaged() -> Any:
@@ -55,13 +48,13 @@ def test_the_equal_protocol_comes_first_and_known_data_sets_before_others() -> N
 
 
 def test_other_settings_and_comparisons_are_left_out_silently_and_unread(
-    caplog: pytest.LogCaptureFixture,
+    warned: list[str],
 ) -> None:
     old = by_id([run(seed=0, settings="old"), run(data_set="mnist"), run("unheard")])
     board = {**by_id([run(seed=1)]), **dict.fromkeys(old, damaged)}
     (comparison,) = read_comparisons(abouts(about(), about("cifar10")), board)
     assert [one.seed for one in comparison.all_runs] == [1]
-    assert not caplog.records
+    assert not warned
 
 
 def without(record: dict[str, Any], name: str) -> dict[str, Any]:
@@ -85,30 +78,30 @@ FEW = dict.fromkeys(SCORES[1:], 0.5)
     ],
 )
 def test_a_file_that_does_not_fit_is_left_out_with_one_warning(
-    load: Callable[[], Any], reason: str, caplog: pytest.LogCaptureFixture
+    load: Callable[[], Any], reason: str, warned: list[str]
 ) -> None:
     place = "digits/equal/guided/key-guided/seed_0"
     board = {**by_id([run(seed=1)]), place: load}
     (comparison,) = read_comparisons(abouts(about()), board)
     assert [one.seed for one in comparison.all_runs] == [1]
-    (record,) = caplog.records
-    assert place in record.message
-    assert reason in record.message
+    (message,) = warned
+    assert place in message
+    assert reason in message
 
 
-def test_a_foreign_file_is_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_foreign_file_is_named(warned: list[str]) -> None:
     board = {**by_id([run()]), **partitions({"notes": {}})}
     read_comparisons(abouts(about()), board)
-    (record,) = caplog.records
-    assert "left out the score file notes" in record.message
+    (message,) = warned
+    assert "left out the score file notes" in message
 
 
-def test_a_damaged_comparison_leaves_the_others(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_comparison_leaves_the_others(warned: list[str]) -> None:
     broken = {**abouts(about()), **partitions({"mnist/equal": about("cifar10")})}
     (comparison,) = read_comparisons(broken, by_id([run(), run(data_set="mnist")]))
     assert comparison.about.data_set == "digits"
-    (record,) = caplog.records
-    assert "left out the comparison file mnist/equal" in record.message
+    (message,) = warned
+    assert "left out the comparison file mnist/equal" in message
 
 
 def test_no_run_at_all_ends_in_one_message() -> None:

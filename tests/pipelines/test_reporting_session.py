@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +38,7 @@ def made(project: Path, version: str) -> dict[str, Path]:
     return {path.name: path for path in (project / FOLDER).glob(f"*/{version}/c*")}
 
 
-def test_everything_is_made_from_what_fits(
-    compared: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logging.getLogger("guided_dml"), "propagate", True)
+def test_everything_is_made_from_what_fits(compared: Path, warned: list[str]) -> None:
     version = run_session(compared, "reporting", env="mnist", params={"tracking": False})
     files = made(compared, version)
     assert set(files) == MADE
@@ -51,7 +47,6 @@ def test_everything_is_made_from_what_fits(
     assert set(table.data_set) == {"digits", "cifar10"}
     text = files["comparison_markdown.md"].read_text("utf-8")
     assert text.index("## Digits") < text.index("## CIFAR-10")
-    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert len(warned) == 2
     assert "seed_7: cannot be read" in warned[0]
     assert "seed_8: its content is that of" in warned[1]
