@@ -110,6 +110,9 @@ class ProjectHooks:
         for name in sorted(pipeline.all_outputs()):
             if name.endswith(".scores"):
                 logger.info(self._summary(name.removesuffix(".scores"), pipeline.all_outputs()))
+        for path in self._files({"comparison_markdown"} & pipeline.all_outputs()).values():
+            folder = os.path.relpath(path.parents[2])
+            logger.info("\nReport:   %s/*/%s/*", folder, path.parent.name)
 
     def _summary(self, method: str, made: set[str]) -> str:
         scores = self._catalog.load(f"{method}.scores")
