@@ -22,6 +22,10 @@ from guided_dml.parameters import Parameters, validated
 logger = logging.getLogger(__name__)
 
 
+#: Kept in partitions, one a run of a comparison.
+COMPARED = ("comparisons", "scoreboard", "scoreboard_embeddings", "scoreboard_images")
+
+
 class ProjectHooks:
     """Hooks of one session at a time."""
 
@@ -62,6 +66,9 @@ class ProjectHooks:
 
         Chosen at its first use, it could be one that another run wrote in the meantime.
         """
+        for name in COMPARED:
+            if name in pipeline.inputs() and not self._catalog.exists(name):
+                raise InputError(f"no {name} stored; first run `kedro compare`")
         asked = run_params["load_versions"] or {}
         # Who asks for old weights of a method means the history of the same training, too.
         of_method = {name.split(".")[0]: asked[name] for name in asked if "." in name}
@@ -103,6 +110,9 @@ class ProjectHooks:
         for name in sorted(pipeline.all_outputs()):
             if name.endswith(".scores"):
                 logger.info(self._summary(name.removesuffix(".scores"), pipeline.all_outputs()))
+        for path in self._files({"comparison_markdown"} & pipeline.all_outputs()).values():
+            folder = os.path.relpath(path.parents[2])
+            logger.info("\nReport:   %s/*/%s/*", folder, path.parent.name)
 
     def _summary(self, method: str, made: set[str]) -> str:
         scores = self._catalog.load(f"{method}.scores")

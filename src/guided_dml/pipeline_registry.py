@@ -9,6 +9,7 @@ from guided_dml.pipelines import (
     evaluation,
     gemini,
     ingestion,
+    reporting,
     teacher_embeddings,
     triplets,
 )
@@ -31,11 +32,10 @@ def register_pipelines() -> dict[str, Pipeline]:
         method: baselines.create_pipeline(method) + evaluation.create_pipeline(method)
         for method in BASELINES
     }
-    return (
-        steps
-        | methods
-        | {
-            "baselines": sum(methods.values(), Pipeline([])),
-            "__default__": sum(steps.values(), Pipeline([])),
-        }
-    )
+    return {
+        **steps,
+        **methods,
+        "baselines": sum(methods.values(), Pipeline([])),
+        "reporting": reporting.create_pipeline(),
+        "__default__": sum(steps.values(), Pipeline([])),
+    }

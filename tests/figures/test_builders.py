@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import base64
 import io
-import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +13,6 @@ from PIL import Image
 from guided_dml.figures.curves import loss_figure
 from guided_dml.figures.embedding import embedding_figure, embedding_plot
 from guided_dml.figures.neighbours import WRONG, queries_to_show, retrieval_figure
-from guided_dml.figures.page import embedding_page
 from guided_dml.figures.plane import Points, to_plane
 from guided_dml.figures.teacher import teacher_figure
 from guided_dml.types import LabelledImages
@@ -72,28 +68,6 @@ def test_teacher_and_loss_figures_can_be_drawn(
     (line,) = figure.axes[0].get_lines()
     assert np.asarray(line.get_ydata()).tolist() == [2.0, 1.0]
     assert drawn(figure).std() > 0
-
-
-def test_page_holds_points_and_images_and_no_outside_address(
-    points: list[Points], images: LabelledImages
-) -> None:
-    classes = ["</script><b>", "é", "c"]
-    page = embedding_page([(points[0], images.images)], classes, "a heading")
-    assert "http" not in page
-    assert page.count("</script>") == 1
-    found = re.search(r"const content = (.*);\n", page)
-    assert found
-    content = json.loads(found[1])
-    (drawn_set,) = content["sets"]
-    assert content["classes"] == classes
-    assert drawn_set["labels"] == images.labels.tolist()
-    sprite = Image.open(io.BytesIO(base64.b64decode(drawn_set["sprite"].split(",")[1])))
-    pixels = np.asarray(sprite.convert("RGB")).astype(int)
-    columns = drawn_set["columns"]
-    for i, image in enumerate(images.images):
-        top, left = i // columns * 6, i % columns * 4
-        shown = pixels[top : top + 6, left : left + 4].mean()
-        assert shown == pytest.approx(image.mean(), abs=6)  # (the picture is compressed)
 
 
 def test_sheet_marks_neighbours_of_another_class(images: LabelledImages) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from kedro.runner import SequentialRunner
+
 from guided_dml.comparison.cluster import cluster, submit, workers_of
 from guided_dml.comparison.plan import Plan, Run, plan_data_set, settings_key
-from guided_dml.comparison.sessions import Nested
+from guided_dml.comparison.sessions import Nested, session
 from guided_dml.comparison.upload import Uploader
 from guided_dml.comparison.worker import run
 from guided_dml.errors import InputError
@@ -82,6 +84,10 @@ def compare(
     for data_set in data_sets:
         plans.append(plan_data_set(project, data_set, protocol, methods, seeds, overrides))
     outcome = _run_missing(project, plans, workers, scheduler, say)
+    if outcome.finished:
+        tracking = any(plan.tracking for plan in plans)
+        with session(project, data_sets[0], {"tracking": tracking}) as (opened, _):
+            opened.run(pipeline_names=["reporting"], runner=SequentialRunner())
     for planned, reason in outcome.failed:
         say(f"failed: {planned.name}: {reason}")
     return outcome

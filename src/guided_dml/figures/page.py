@@ -1,11 +1,14 @@
-"""A self-contained HTML page: the embedding with the image under the pointer."""
+"""A self-contained HTML page: embeddings with the image under the pointer."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,40 +22,112 @@ MOST_POINTS = 2_000
 LARGEST_SIDE = 64
 
 
+class Choice(NamedTuple):
+    """A set of points that can be chosen on a page.
+
+    Attributes:
+        points: The set.
+        picture: The key of its images; None for points without images.
+        kind: Who changes the group stays with the same kind of set, where there is one.
+    """
+
+    points: Points
+    picture: str | None = None
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """What is chosen first on a page: a data set, whose sets share their classes.
+
+    Attributes:
+        name: Of the group.
+        classes: The class names.
+        sets: What can be chosen in the group.
+        one_window: Whether all sets are shown in the same window of coordinates, so that
+            changing the set shows what moved; otherwise each has its own.
+    """
+
+    name: str
+    classes: list[str]
+    sets: list[Choice]
+    one_window: bool = False
+
+
 def embedding_page(
     sets: list[tuple[Points, NDArray[np.uint8]]], classes: list[str], heading: str
 ) -> str:
-    """Return the page; it needs no network and no other file.
+    """Return the page of one embedding; it needs no network and no other file.
 
     Args:
         sets: What can be chosen on the page: points, and their images uint8 ``[N, C, H, W]``.
         classes: The class names.
         heading: Title of the page.
     """
+    pictures = {points.name: images for points, images in sets}
+    choices = [Choice(points, points.name) for points, _ in sets]
+    return atlas_page([Group("", classes, choices, one_window=True)], pictures, heading)
+
+
+def atlas_page(
+    groups: Sequence[Group], pictures: Mapping[str, NDArray[np.uint8]], heading: str
+) -> str:
+    """Return a page of several embeddings; it needs no network and no other file.
+
+    Args:
+        groups: What can be chosen first; then one of its sets.
+        pictures: Images uint8 ``[N, C, H, W]`` by the keys that the sets name, the i-th of the
+            i-th point. Sets that name the same key share them: they are on the page once.
+        heading: Title of the page.
+    """
+    places = {key: place for place, key in enumerate(pictures)}
     content = {
         "heading": heading,
-        "classes": classes,
-        "colours": class_colours(len(classes)),
-        "sets": [_content(points, images) for points, images in sets],
+        "pictures": [_picture(images) for images in pictures.values()],
+        "groups": [
+            {
+                "name": group.name,
+                "classes": group.classes,
+                "colours": class_colours(len(group.classes)),
+                "oneWindow": group.one_window,
+                "sets": [_set(choice, places) for choice in group.sets],
+            }
+            for group in groups
+        ],
     }
     template = files("guided_dml.figures").joinpath("page.html").read_text("utf-8")
     # "</" inside a class name would end the script element.
-    return template.replace("__CONTENT__", json.dumps(content).replace("</", "<\\/"))
+    text = json.dumps(content, separators=(",", ":")).replace("</", "<\\/")
+    return template.replace("__CONTENT__", text)
 
 
-def _content(points: Points, images: NDArray[np.uint8]) -> dict[str, object]:
+def _set(choice: Choice, places: Mapping[str, int]) -> dict[str, object]:
+    points = choice.points
+    return {
+        "kind": choice.kind,
+        "title": points.title,
+        "axes": points.axes,
+        "x": _rounded(points.xy[:, 0]),
+        "y": _rounded(points.xy[:, 1]),
+        "labels": points.labels.tolist(),
+        "rows": points.rows.tolist(),
+        "picture": None if choice.picture is None else places[choice.picture],
+    }
+
+
+def _rounded(values: NDArray[np.float32]) -> list[float]:
+    """Return five significant digits: enough for a screen at any scale of the embedding."""
+    return [float(f"{value:.5g}") for value in values]
+
+
+def _picture(images: NDArray[np.uint8]) -> dict[str, object]:
     step = -(-max(images.shape[2:]) // LARGEST_SIDE)
     images = images[..., ::step, ::step]
     columns = int(np.ceil(np.sqrt(len(images))))
     return {
-        "title": points.title,
-        "axes": points.axes,
-        "x": points.xy[:, 0].round(4).tolist(),
-        "y": points.xy[:, 1].round(4).tolist(),
-        "labels": points.labels.tolist(),
-        "rows": points.rows.tolist(),
         "sprite": _sprite(images, columns),
         "columns": columns,
+        "count": len(images),
         "height": images.shape[2],
         "width": images.shape[3],
     }

@@ -1,0 +1,232 @@
+"""Methods side by side: their scores with intervals, what they cost, where they put the images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from textwrap import fill
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
+from numpy.typing import NDArray
+
+from guided_dml.figures.plane import Points, class_colours
+
+#: The most panels in a row of a figure.
+ACROSS = 2
+
+
+@dataclass(frozen=True)
+class Methods:
+    """The methods of one panel.
+
+    Attributes:
+        title: Of the panel.
+        names: Of the methods.
+        colours: The place of each method in the palette, the same in all panels.
+        scores: Names of the scores.
+        means: float64 ``[methods, scores]``, in [0, 1].
+        half_widths: float64 ``[methods, scores]``, of the 95 % intervals; NaN for one run.
+        seconds: float64 ``[methods]``, median of a run.
+    """
+
+    title: str
+    names: list[str]
+    colours: list[int]
+    scores: list[str]
+    means: NDArray[np.float64]
+    half_widths: NDArray[np.float64]
+    seconds: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MapRow:
+    """One row of the grid of embeddings.
+
+    Attributes:
+        title: Of the row.
+        classes: The class names.
+        maps: What to draw in each column; None where there is nothing.
+    """
+
+    title: str
+    classes: list[str]
+    maps: list[Points | None]
+
+
+def scores_figure(panels: Sequence[Methods], heading: str) -> Figure:
+    """Draw the scores as bars with their 95 % intervals, a panel a data set and protocol.
+
+    A bar begins where its panel's axis does, which is above zero where all scores are high; the
+    panel's title then says so.
+    """
+    figure, axes = _panels(len(panels), height=3.5)
+    for ax, panel in zip(axes, panels, strict=True):
+        _draw_bars(ax, panel)
+    _legend(figure, panels)
+    figure.suptitle(heading, fontsize=13)
+    return figure
+
+
+def _draw_bars(ax: Axes, panel: Methods) -> None:
+    means, errors = 100 * panel.means, 100 * np.nan_to_num(panel.half_widths)
+    # The lowest bar stays visible: it is at least a fifth as high as the panel.
+    lowest, highest = float((means - errors).min()), float((means + errors).max())
+    floor = max(0.0, np.floor((lowest - 0.3 * (highest - lowest) - 1) / 5) * 5)
+    floor = floor if floor >= 20 else 0.0
+    width = 0.84 / len(panel.names)
+    for i, colour in enumerate(panel.colours):
+        x = np.arange(len(panel.scores)) + (i - (len(panel.names) - 1) / 2) * width
+        ax.bar(x, means[i] - floor, 0.92 * width, bottom=floor, color=_colour(colour))
+        known = np.isfinite(panel.half_widths[i])
+        ax.errorbar(
+            x[known],
+            means[i][known],
+            errors[i][known],
+            fmt="none",
+            ecolor="#222",
+            capsize=1.8,
+            lw=1,
+        )
+    above = f" (the axis begins at {floor:.0f} %)" if floor else ""
+    ax.set_title(panel.title + above, fontsize=11)
+    ax.set_xticks(np.arange(len(panel.scores)), panel.scores)
+    ax.set_xlim(-0.55, len(panel.scores) - 0.45)
+    ax.set_ylim(floor, max(highest + 0.05 * (highest - floor), floor + 1))
+    ax.set_ylabel("%")
+    ax.grid(axis="y", alpha=0.25)
+    ax.set_axisbelow(True)
+
+
+def cost_figure(panels: Sequence[Methods], score: str, heading: str) -> Figure:
+    """Draw a score against the seconds of a run, a panel a data set and protocol.
+
+    Args:
+        panels: What to draw.
+        score: Which of the scores.
+        heading: Title.
+    """
+    figure, axes = _panels(len(panels), height=3.8)
+    for ax, panel in zip(axes, panels, strict=True):
+        column = panel.scores.index(score)
+        means, errors = 100 * panel.means[:, column], 100 * panel.half_widths[:, column]
+        for x, y, error, colour in zip(panel.seconds, means, errors, panel.colours, strict=True):
+            drawn = error if np.isfinite(error) else None
+            ax.errorbar(x, y, drawn, fmt="o", ms=8, color=_colour(colour), capsize=3, lw=1.4)
+        _time_axis(ax, panel.seconds)
+        ax.margins(0.12, 0.14)
+        ax.set_title(panel.title, fontsize=11)
+        ax.set_xlabel("seconds of a run (median)")
+        ax.set_ylabel(f"{score} (%)")
+        ax.grid(alpha=0.25)
+    _legend(figure, panels, "o")
+    figure.suptitle(heading, fontsize=13)
+    return figure
+
+
+def _time_axis(ax: Axes, seconds: NDArray[np.float64]) -> None:
+    if seconds.max() > 8 * max(seconds.min(), 1e-9) and seconds.min() > 0:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(6))
+
+
+def embedding_grid(rows: Sequence[MapRow], columns: Sequence[str], heading: str) -> Figure:
+    """Draw the embeddings: a row a data set and protocol, a column a method.
+
+    Args:
+        rows: What to draw.
+        columns: The names of the methods.
+        heading: Title.
+    """
+    side = 2.35 if len(columns) > 3 else 3.4
+    size = (side * len(columns) + 1.9, side * 1.08 * len(rows) + 0.9)
+    spacing = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.05, wspace=0.02, hspace=0.02)
+    figure = Figure(figsize=size, layout=spacing)
+    grid = figure.subplots(len(rows), len(columns), squeeze=False)
+    for row, line in zip(rows, grid, strict=True):
+        for panel, points in zip(line, row.maps, strict=True):
+            _draw_map(panel, points, len(row.classes))
+        line[0].set_ylabel(row.title, fontsize=10)
+        _row_legend(line[-1], row.classes)
+    for panel, name in zip(grid[0], columns, strict=True):
+        panel.set_title(name, fontsize=10)
+    figure.suptitle(fill(heading, int(9 * size[0])), fontsize=13)
+    return figure
+
+
+def _draw_map(panel: Axes, points: Points | None, classes: int) -> None:
+    panel.tick_params(labelsize=6, length=2, pad=1.5)
+    if points is None:
+        panel.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1))
+        panel.text(0.5, 0.5, "not stored", ha="center", va="center", color="#888", fontsize=8)
+        panel.set_box_aspect(1)
+        return
+    size = 5 if len(points.xy) <= 600 else 2
+    colours = np.array(class_colours(classes))
+    panel.scatter(
+        points.xy[:, 0], points.xy[:, 1], s=size, c=colours[points.labels], alpha=0.7, linewidths=0
+    )
+    low, high = points.xy.min(0), points.xy.max(0)
+    (x, y), reach = (low + high) / 2, 0.55 * float((high - low).max() or 1)
+    panel.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach))
+    panel.set_box_aspect(1)
+    panel.xaxis.set_major_locator(MaxNLocator(4))
+    panel.yaxis.set_major_locator(MaxNLocator(4))
+    panel.grid(alpha=0.2)
+
+
+def _row_legend(panel: Axes, classes: list[str]) -> None:
+    colours = class_colours(len(classes))
+    handles = [
+        panel.scatter([], [], s=22, color=colour, label=name)
+        for name, colour in zip(classes, colours, strict=True)
+    ]
+    shown = handles[:14]
+    if len(handles) > len(shown):
+        more = panel.scatter([], [], alpha=0, label=f"and {len(handles) - len(shown)} more")
+        shown.append(more)
+    panel.legend(
+        handles=shown,
+        loc="center left",
+        bbox_to_anchor=(1.02, 0.5),
+        frameon=False,
+        fontsize=8,
+        labelspacing=0.3,
+        handletextpad=0.3,
+        borderpad=0,
+    )
+
+
+def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure with so many panels."""
+    across = min(ACROSS, count)
+    down = -(-count // across)
+    figure = Figure(figsize=(6.4 * across + 1.2, height * down + 0.6), layout="constrained")
+    axes = list(figure.subplots(down, across, squeeze=False).ravel())
+    for spare in axes[count:]:
+        spare.remove()
+    return figure, axes[:count]
+
+
+def _legend(figure: Figure, panels: Sequence[Methods], marker: str = "s") -> None:
+    ax = figure.axes[0]
+    handles = [
+        ax.scatter([], [], s=55, marker=marker, color=_colour(colour), label=name)
+        for colour, name in sorted(set(_named(panels)))
+    ]
+    figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
+
+
+def _named(panels: Sequence[Methods]) -> Iterator[tuple[int, str]]:
+    for panel in panels:
+        yield from zip(panel.colours, panel.names, strict=True)
+
+
+def _colour(place: int) -> str:
+    return class_colours(10)[place % 10]

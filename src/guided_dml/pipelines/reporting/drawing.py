@@ -1,0 +1,176 @@
+"""From the runs of a comparison to what the figures draw: plain arrays."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+import numpy as np
+from kedro.io import DatasetError
+from numpy.typing import NDArray
+
+from guided_dml.figures.comparison import MapRow, Methods
+from guided_dml.figures.page import MOST_POINTS, Choice, Group
+from guided_dml.figures.plane import Points, to_plane
+from guided_dml.metrics.statistics import mean_of
+from guided_dml.pipelines.reporting.names import (
+    METHODS,
+    SHOWN,
+    in_order,
+    method_name,
+    section_name,
+)
+from guided_dml.pipelines.reporting.records import Comparison, Partitions, Run
+
+logger = logging.getLogger(__name__)
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The queries as a method embeds them, with one seed.
+
+    Attributes:
+        run: Which run that is.
+        arrays: ``embeddings`` float32 ``[Q, D]`` and ``labels`` int64 ``[Q]``.
+    """
+
+    run: Run
+    arrays: Arrays
+
+
+def panels(comparisons: Sequence[Comparison]) -> list[Methods]:
+    """Return for each comparison the scores of its methods, and what a run costs."""
+    known = all_methods(comparisons)
+    found = []
+    for comparison in comparisons:
+        means = [
+            [mean_of([run.scores[score] for run in runs]) for score in SHOWN]
+            for runs in comparison.runs.values()
+        ]
+        panel = Methods(
+            title=section_name(comparison.about.data_set, comparison.about.protocol),
+            names=[method_name(method) for method in comparison.runs],
+            colours=[known.index(method) for method in comparison.runs],
+            scores=list(SHOWN.values()),
+            means=np.array([[mean.mean for mean in line] for line in means]),
+            half_widths=np.array([[mean.half_width for mean in line] for line in means]),
+            seconds=np.array(
+                [median(run.seconds for run in runs) for runs in comparison.runs.values()]
+            ),
+        )
+        found.append(panel)
+    return found
+
+
+def all_methods(comparisons: Iterable[Comparison]) -> list[str]:
+    """Return the known methods, and those of the comparisons that are not among them."""
+    others = {method for comparison in comparisons for method in comparison.runs}
+    return in_order(others | set(METHODS), METHODS)
+
+
+def lowest_seeds(comparison: Comparison, embeddings: Partitions) -> dict[str, Embedded]:
+    """Return for each method the stored queries of its lowest seed, where there are any."""
+    found = {}
+    for method, runs in comparison.runs.items():
+        for run in runs:
+            arrays = _load(embeddings, run.id, ("embeddings", "labels"))
+            if arrays and _labels_fit(arrays, run.id, len(comparison.about.classes)):
+                found[method] = Embedded(run, arrays)
+                break
+    return found
+
+
+def map_rows(
+    comparisons: Sequence[Comparison], embeddings: Partitions, most: int
+) -> tuple[list[MapRow], list[str]]:
+    """Return the grid of embeddings, and the methods that are its columns.
+
+    Args:
+        comparisons: The rows.
+        embeddings: The stored queries of the runs.
+        most: Points of a map.
+    """
+    run_methods = {method for comparison in comparisons for method in comparison.runs}
+    columns = in_order(run_methods, METHODS)
+    rows = []
+    for comparison in comparisons:
+        about, maps = comparison.about, lowest_seeds(comparison, embeddings)
+        drawn = {method: to_plane({method: one.arrays}, most)[0] for method, one in maps.items()}
+        dimensions = {one.arrays["embeddings"].shape[1] for one in maps.values()}
+        title = section_name(about.data_set, about.protocol)
+        if max(dimensions, default=2) > 2:
+            title += f"\nprincipal components of {max(dimensions)} dimensions"
+        rows.append(MapRow(title, about.classes, [drawn.get(method) for method in columns]))
+    return rows, columns
+
+
+def atlas_groups(
+    comparisons: Sequence[Comparison], embeddings: Partitions, images: Partitions
+) -> tuple[list[Group], dict[str, NDArray[np.uint8]]]:
+    """Return what can be chosen in the atlas, and the images of each data set.
+
+    A method shows those queries whose images are stored; where none are, evenly spaced queries
+    without images.
+    """
+    groups: list[Group] = []
+    pictures: dict[str, NDArray[np.uint8]] = {}
+    for comparison in comparisons:
+        about, sets = comparison.about, []
+        for method, one in lowest_seeds(comparison, embeddings).items():
+            place = f"{about.data_set}/{about.data_version}/{one.run.queries}"
+            stored = _load(images, place, ("images", "rows", "labels"))
+            if stored and not _are_images_of(stored, one.arrays):
+                logger.warning("the images %s are not those of %s", place, one.run.id)
+                stored = None
+            name = f"{method_name(method)}, seed {one.run.seed}"
+            if stored:
+                pictures[place] = stored["images"][:MOST_POINTS]
+                points = _points(name, one.arrays, stored["rows"][:MOST_POINTS])
+                sets.append(Choice(points, place, method))
+            else:
+                (points,) = to_plane({name: one.arrays}, MOST_POINTS)
+                sets.append(Choice(points, None, method))
+        if sets:
+            title = section_name(about.data_set, about.protocol)
+            groups.append(Group(title, about.classes, sets))
+    return groups, pictures
+
+
+def _points(name: str, arrays: Arrays, rows: NDArray[np.int64]) -> Points:
+    chosen = {key: array[rows] for key, array in arrays.items()}
+    (points,) = to_plane({name: chosen}, len(rows))
+    return replace(points, rows=rows, of=len(arrays["labels"]))
+
+
+def _load(partitions: Partitions, place: str, names: Sequence[str]) -> Arrays | None:
+    if place not in partitions:
+        return None
+    try:
+        tensors = partitions[place]()
+        arrays: Arrays = {name: tensors[name].numpy() for name in names}
+    except (DatasetError, KeyError) as error:
+        reason = error.__cause__ or error
+        logger.warning("left out the tensors %s: cannot be read: %s", place, reason)
+        return None
+    if len({len(array) for array in arrays.values()}) > 1 or not arrays[names[0]].size:
+        logger.warning("left out the tensors %s: their lengths do not fit", place)
+        return None
+    return arrays
+
+
+def _labels_fit(arrays: Arrays, place: str, classes: int) -> bool:
+    fit = int(arrays["labels"].min()) >= 0 and int(arrays["labels"].max()) < classes
+    if not fit:
+        logger.warning("left out the tensors %s: there are only %d classes", place, classes)
+    return fit
+
+
+def _are_images_of(stored: Arrays, queries: Arrays) -> bool:
+    rows, labels = stored["rows"], queries["labels"]
+    within = int(rows.min()) >= 0 and int(rows.max()) < len(labels)
+    return within and bool((labels[rows] == stored["labels"]).all())

@@ -1,0 +1,58 @@
+"""What the report calls things, and in which order it shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+#: The method that all others are tested against.
+OURS = "guided"
+
+METHODS = {
+    "guided": "Guided",
+    "siamese": "Siamese",
+    "triplet": "Triplet",
+    "margin": "Margin",
+    "multi_similarity": "Multi-Similarity",
+    "anchors": "Anchors (control)",
+    "softmax": "Softmax (control)",
+}
+
+DATA_SETS = {
+    "digits": "Digits",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+}
+
+PROTOCOLS = {
+    "equal": "one setting for all methods: the same images, epochs and batches",
+    "tuned": "each method with its own settings, chosen on the validation images",
+}
+
+#: The five scores of the paper's tables.
+SHOWN = {
+    "recall_at_1": "Recall@1",
+    "f1": "F1",
+    "nmi": "NMI",
+    "r_precision": "RP",
+    "map_at_r": "MAP@R",
+}
+
+#: All scores of a run.
+SCORES = (*SHOWN, "recall_at_2", "recall_at_4", "recall_at_8", "accuracy")
+
+
+def in_order(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return ``names`` in the order of ``known``, those unknown behind them by the alphabet."""
+    ranks = {name: rank for rank, name in enumerate(known)}
+    return sorted(names, key=lambda name: (ranks.get(name, len(ranks)), name))
+
+
+def method_name(method: str) -> str:
+    """Return what a method is called in tables and figures."""
+    return METHODS.get(method, method)
+
+
+def section_name(data_set: str, protocol: str) -> str:
+    """Return what the comparison on a data set under a protocol is called."""
+    return f"{DATA_SETS.get(data_set, data_set)}, {protocol} settings"

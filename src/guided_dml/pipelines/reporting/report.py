@@ -1,0 +1,244 @@
+"""What the report says, before it is written as Markdown or LaTeX."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from statistics import median
+
+import pandas as pd
+
+from guided_dml.pipelines.reporting.names import (
+    OURS,
+    PROTOCOLS,
+    SHOWN,
+    method_name,
+    section_name,
+)
+from guided_dml.pipelines.reporting.paper import departures, paper_figures, parameter
+from guided_dml.pipelines.reporting.records import Comparison
+from guided_dml.pipelines.reporting.tables import shared_seeds
+
+#: Stands for what is not known.
+DASH = "–"  # noqa: RUF001
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table."""
+
+    text: str
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        caption: What it shows.
+        header: The names of the columns.
+        groups: Rows that belong together.
+        labels: How many of the columns name the row.
+        notes: Sentences below it.
+    """
+
+    caption: str
+    header: list[str]
+    groups: list[list[list[Cell]]]
+    labels: int = 1
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Section:
+    """The report on a data set under a protocol."""
+
+    title: str
+    facts: str
+    tables: list[Table]
+
+
+def sections(comparisons: Iterable[Comparison], table: pd.DataFrame) -> list[Section]:
+    """Return the report.
+
+    Args:
+        comparisons: The runs.
+        table: What ``long_table`` says about them.
+    """
+    found = []
+    for comparison in comparisons:
+        about = comparison.about
+        here = (table.data_set == about.data_set) & (table.protocol == about.protocol)
+        values = table[here].set_index(["method", "score"])
+        tables = [
+            _scores_table(comparison, values),
+            _paper_table(comparison, values),
+            _tests_table(comparison, values),
+        ]
+        title = section_name(about.data_set, about.protocol)
+        found.append(Section(title, _facts(comparison), [t for t in tables if t]))
+    return found
+
+
+def _facts(comparison: Comparison) -> str:
+    about, runs = comparison.about, comparison.all_runs
+    queries = sorted({run.queries for run in runs})
+    counts = sorted({len(some) for some in comparison.runs.values()})
+    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    missing = [method_name(method) for method in about.settings if method not in comparison.runs]
+    epochs, backbone, stem, cap, dimension = (
+        parameter(about.parameters, name)
+        for name in (
+            "student.epochs",
+            "student.backbone",
+            "student.stem",
+            "data.images_per_class",
+            "student.embedding_dimension",
+        )
+    )
+    of_resnet = f" with {'the small' if stem == 'small' else 'its own'} stem"
+    commits = sorted({run.git.commit[:10] + "+" * run.git.dirty for run in runs})
+    changed = " (+: with changes that were not committed)" * any(run.git.dirty for run in runs)
+    return (
+        f"{_sentence(PROTOCOLS[about.protocol])}. Queries: the {' and '.join(queries)} images; "
+        f"{seeds} {'seed' if counts == [1] else 'seeds'} a method; {epochs} epochs; "
+        f"{backbone}{of_resnet if str(backbone).startswith('resnet') else ''}; "
+        f"{'all images' if cap is None else f'at most {cap:,} images per class'}; "
+        f"embedding dimension {dimension}; data version {about.data_version}; "
+        f"device: {'; '.join(sorted({run.device for run in runs}))}; "
+        f"commit: {', '.join(commits)}{changed}. "
+        "Closed set: the queries are of the classes that were trained on."
+        + (f" Not run yet: {', '.join(missing)}." if missing else "")
+    )
+
+
+def _scores_table(comparison: Comparison, values: pd.DataFrame) -> Table:
+    best = {}
+    for score in SHOWN:
+        means = values.xs(score, level="score")["mean"]
+        best[score] = round(100 * means.max(), 2) if len(means) > 1 else math.nan
+    groups = []
+    for method, runs in comparison.runs.items():
+        cells = [Cell(method_name(method)), Cell(str(len(runs)))]
+        for score in SHOWN:
+            value = values.loc[(method, score)]
+            shown = _with_half_width(value["mean"], value["half_width"])
+            cells.append(Cell(shown, bold=round(100 * value["mean"], 2) == best[score]))
+        seen = [run.images_seen.student + run.images_seen.teacher for run in runs]
+        cells.append(Cell(_amount(median(seen))))
+        cells.append(Cell(_seconds(median(run.seconds for run in runs))))
+        groups.append([cells])
+    pixels = [percent(comparison.about.pixel_scores.get(score, math.nan)) for score in SHOWN]
+    line = ["Raw pixels (1-NN)", DASH, *pixels, DASH, DASH]
+    return Table(
+        "Scores in %: mean ± half width of the 95 % Student-t interval over n seeds. Bold: the "
+        "best mean. Images seen (student and teacher together) and seconds of a run are "
+        "medians. Raw pixels (1-NN): the nearest neighbour without any training.",
+        ["Method", "n", *SHOWN.values(), "Images seen", "Seconds"],
+        [[row for group in groups for row in group], [[Cell(text) for text in line]]],
+    )
+
+
+def _paper_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
+    published, about = paper_figures(), comparison.about
+    groups, notes = [], []
+    for method in comparison.runs:
+        if (about.data_set, method, "recall_at_1") not in published:
+            continue
+        rows = [[method_name(method), "ours"], ["", "the paper"], ["", "difference"]]
+        for score, name in SHOWN.items():
+            paper = published[about.data_set, method, score]
+            value = values.loc[(method, score)]
+            rows[0].append(_with_half_width(value["mean"], value["half_width"]))
+            rows[1].append(_with_half_width(paper.mean, paper.half_width) + "*" * bool(paper.doubt))
+            rows[2].append(points(value["difference_to_paper"]))
+            if paper.doubt:
+                notes.append(f"* {name} of {method_name(method)}: no target, {paper.doubt}.")
+        groups.append([[Cell(text) for text in row] for row in rows])
+    if not groups:
+        return None
+    others = departures(about.parameters, comparison.all_runs[0].queries)
+    setting = "The paper's images, epochs, backbone and dimension."
+    if others:
+        setting = f"Not the paper's setting: {'; '.join(others)}."
+    return Table(
+        f"Beside the paper's figures (10 runs), with the difference in points. {setting}",
+        ["Method", "", *SHOWN.values()],
+        groups,
+        labels=2,
+        notes=notes,
+    )
+
+
+def _tests_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
+    others = [method for method in comparison.runs if method != OURS]
+    if OURS not in comparison.runs or not others:
+        return None
+    groups = []
+    for method in others:
+        count = str(len(shared_seeds(comparison, method)))
+        rows = [
+            [method_name(method), count, "difference"],
+            ["", "", "p (Holm)"],
+            ["", "", "effect size"],
+        ]
+        for score in SHOWN:
+            value = values.loc[(method, score)]
+            rows[0].append(points(value["guided_minus"], value["guided_minus_half_width"]))
+            rows[1].append(_p(value["p_holm"]))
+            rows[2].append(_effect(value["effect_size"]))
+        groups.append([[Cell(text) for text in row] for row in rows])
+    return Table(
+        "Guided minus each method over the n seeds that both ran with: mean difference in points "
+        "± half width of its 95 % interval; p of the paired t-test after Holm's correction over "
+        f"the {len(others)} methods of a column; effect size: Cohen's d of the differences.",
+        ["Guided minus", "n", "", *SHOWN.values()],
+        groups,
+        labels=3,
+    )
+
+
+def percent(share: float) -> str:
+    """Return a share in [0, 1] in per cent, a dash for NaN."""
+    return DASH if math.isnan(share) else f"{100 * share:.2f}"
+
+
+def points(difference: float, half_width: float = math.nan) -> str:
+    """Return a difference of shares in points, with its sign and its interval."""
+    if math.isnan(difference):
+        return DASH
+    text = f"{100 * difference:+.2f}".replace("-", "−")  # noqa: RUF001
+    return text if math.isnan(half_width) else f"{text} ± {100 * half_width:.2f}"
+
+
+def _with_half_width(mean: float, half_width: float) -> str:
+    return percent(mean) if math.isnan(half_width) else f"{percent(mean)} ± {percent(half_width)}"
+
+
+def _p(p: float) -> str:
+    if math.isnan(p):
+        return DASH
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _effect(size: float) -> str:
+    if math.isnan(size):
+        return DASH
+    text = "∞" if math.isinf(size) else f"{abs(size):.2f}"
+    return f"{'−' if size < 0 else '+'}{text}"  # noqa: RUF001
+
+
+def _amount(count: float) -> str:
+    if count >= 1e6:
+        return f"{count / 1e6:.2f} M"
+    return f"{count / 1e3:.1f} k" if count >= 1e3 else f"{count:.0f}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.1f}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,128 @@
+"""The report as Markdown and as LaTeX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from guided_dml.pipelines.reporting.report import Cell, Section, Table
+
+HEADING = "Guided deep metric learning: the comparison"
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{character: "\\" + character for character in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "−": "$-$",  # noqa: RUF001
+    "–": "--",  # noqa: RUF001
+    "∞": r"$\infty$",
+    "+": "$+$",
+    "<": "$<$",
+    ">": "$>$",
+    "|": r"\textbar{}",
+}
+
+
+def markdown(sections: Iterable[Section]) -> str:
+    """Return the report as Markdown."""
+    lines = [f"# {HEADING}"]
+    for section in sections:
+        lines += ["", f"## {_plain(section.title)}", "", _plain(section.facts)]
+        for table in section.tables:
+            lines += ["", _plain(table.caption), "", *_markdown_table(table)]
+            for note in table.notes:
+                lines += ["", _plain(note)]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_table(table: Table) -> list[str]:
+    rows = [[_markdown_cell(cell) for cell in row] for group in table.groups for row in group]
+    header = [_plain(name) for name in table.header]
+    widths = [max(3, *map(len, column)) for column in zip(header, *rows, strict=True)]
+    names = _name_columns(table)
+    ruler = [
+        "-" * width if named else "-" * (width - 1) + ":"
+        for width, named in zip(widths, names, strict=True)
+    ]
+    aligned = [
+        [
+            text.ljust(width) if named else text.rjust(width)
+            for text, width, named in zip(row, widths, names, strict=True)
+        ]
+        for row in (header, *rows)
+    ]
+    return [f"| {' | '.join(row)} |" for row in (aligned[0], ruler, *aligned[1:])]
+
+
+def _markdown_cell(cell: Cell) -> str:
+    return f"**{_plain(cell.text)}**" if cell.bold else _plain(cell.text)
+
+
+def _plain(text: str) -> str:
+    """Return text that Markdown shows as it is."""
+    return re.sub(r"[\\|*_`]|<(?! )", r"\\\g<0>", text)
+
+
+def latex(sections: Iterable[Section]) -> str:
+    """Return the report as a LaTeX document; its tables can be taken out one by one."""
+    lines = [
+        r"\documentclass{article}",
+        r"\usepackage[T1]{fontenc}",
+        r"\usepackage[utf8]{inputenc}",
+        r"\usepackage[a4paper,margin=18mm]{geometry}",
+        r"\usepackage{booktabs}",
+        r"\begin{document}",
+        r"\sloppy",
+        rf"\section*{{{escaped(HEADING)}}}",
+    ]
+    for section in sections:
+        lines += [
+            "",
+            rf"\subsection*{{{escaped(section.title)}}}",
+            "",
+            escaped(section.facts),
+        ]
+        for table in section.tables:
+            lines += ["", *_latex_table(table)]
+        lines += ["", r"\clearpage"]
+    return "\n".join([*lines, r"\end{document}", ""])
+
+
+def _latex_table(table: Table) -> list[str]:
+    columns = "".join("l" if named else "r" for named in _name_columns(table))
+    lines = [
+        r"\begin{table}[!htb]",
+        r"\centering",
+        rf"\caption{{{escaped(table.caption)}}}",
+        r"\footnotesize",
+        r"\setlength{\tabcolsep}{3.5pt}",
+        rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
+        r"\toprule",
+        _latex_row(Cell(name) for name in table.header),
+    ]
+    for number, group in enumerate(table.groups):
+        lines.append(r"\addlinespace" if number else r"\midrule")
+        lines += [_latex_row(row) for row in group]
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    for note in table.notes:
+        lines += ["", rf"\smallskip {escaped(note)}"]
+    return [*lines, r"\end{table}"]
+
+
+def _latex_row(cells: Iterable[Cell]) -> str:
+    shown = (
+        rf"\textbf{{{escaped(cell.text)}}}" if cell.bold else escaped(cell.text) for cell in cells
+    )
+    return " & ".join(shown) + r" \\"
+
+
+def escaped(text: str) -> str:
+    """Return text that LaTeX shows as it is."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _name_columns(table: Table) -> list[bool]:
+    """Tell which columns hold words, and so begin at the left."""
+    return [i < table.labels and name != "n" for i, name in enumerate(table.header)]
