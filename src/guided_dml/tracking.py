@@ -233,7 +233,7 @@ def experiment_of(client: MlflowClient, project: Path, name: str) -> str:
         local = client.tracking_uri.startswith("sqlite:")
         place = (project / "mlruns" / "artifacts" / name).as_uri() if local else None
         try:
-            return str(client.createexperiment_of(name, artifact_location=place))
+            return str(client.create_experiment(name, artifact_location=place))
         except MlflowException:  # (another run was faster)
             found = client.get_experiment_by_name(name)
             if found is None:

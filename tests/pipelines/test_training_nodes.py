@@ -108,7 +108,16 @@ def test_student_is_drawn_to_the_target_of_the_same_image(
     targets = torch.randn(len(rows), 2, generator=torch.Generator().manual_seed(0))
     teacher = {"embeddings": targets, "labels": train["labels"][rows]}
     _, history = train_student(
-        train, normalisation, split, teacher, student, False, parameters.compute, 7, None
+        train,
+        normalisation,
+        split,
+        teacher,
+        student,
+        parameters.guided,
+        False,
+        parameters.compute,
+        7,
+        None,
     )
     model = build_embedder(7, 1, student).train()
     with torch.no_grad():
@@ -133,6 +142,7 @@ def test_targets_of_other_images_or_dimension_are_refused(
                 split,
                 teacher,
                 parameters.student,
+                parameters.guided,
                 False,
                 parameters.compute,
                 0,
@@ -155,6 +165,7 @@ def test_precision_of_training_does_not_touch_stored_embeddings(
             normalisation,
             split,
             student,
+            False,
             parameters.evaluation,
             parameters.compute.model_copy(update={"device": "cpu", "precision": precision}),
         )[1]["embeddings"]
@@ -176,6 +187,7 @@ def test_validation_without_validation_images_is_refused(
             inputs["normalisation"],
             split,
             parameters.student,
+            False,
             evaluation,
             parameters.compute,
         )

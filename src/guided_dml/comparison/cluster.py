@@ -94,7 +94,7 @@ def _local(workers: int | None) -> Iterator[Client]:
 def _one_gpu(gpus: int) -> Any:
     from distributed import WorkerPlugin
 
-    class OneGPU(WorkerPlugin):  # type: ignore[misc]
+    class OneGPU(WorkerPlugin):
         """Shows each worker one GPU only, before PyTorch looks."""
 
         def setup(self, worker: Any) -> None:
@@ -108,7 +108,7 @@ def workers_of(client: Client) -> int:
     return max(1, len(client.scheduler_info()["workers"]))
 
 
-def submit(client: Client, work: Callable[..., Any], *arguments: Any) -> Future:
+def submit(client: Client, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
     """Send a piece of work, to a worker with a GPU where there is one."""
     workers = client.scheduler_info()["workers"].values()
     on_gpu = any(worker["resources"].get("GPU") for worker in workers)

@@ -16,7 +16,7 @@ from guided_dml.comparison.cluster import cluster, submit, workers_of
 from guided_dml.comparison.plan import Plan, Run, plan_data_set, settings_key
 from guided_dml.comparison.sessions import Nested, session
 from guided_dml.comparison.upload import Uploader
-from guided_dml.comparison.worker import run
+from guided_dml.comparison.worker import compute
 from guided_dml.errors import InputError
 from guided_dml.progress import progress_bar
 
@@ -133,7 +133,7 @@ def finished(project: Path, planned: Run) -> Nested | None:
 def _compute(client: Client, project: Path, runs: list[Run], outcome: Outcome, say: Say) -> None:
     from distributed import as_completed
 
-    futures = {submit(client, run, str(project), planned): planned for planned in runs}
+    futures = {submit(client, compute, str(project), planned): planned for planned in runs}
     begin = monotonic()
     with progress_bar("comparison", len(runs), unit="runs") as bar:
         for ended, future in enumerate(as_completed(futures), start=1):
@@ -141,7 +141,8 @@ def _compute(client: Client, project: Path, runs: list[Run], outcome: Outcome, s
             if error is None:
                 record = future.result()
                 outcome.add(planned, record)
-                result = f"MAP@R {100 * record['scores']['map_at_r']:.2f}, {record['seconds']:.0f} s"
+                percent, seconds = 100 * record["scores"]["map_at_r"], record["seconds"]
+                result = f"MAP@R {percent:.2f}, {seconds:.0f} s"
             else:
                 outcome.failed.append((planned, _reason(error)))
                 result = "failed"
@@ -149,9 +150,9 @@ def _compute(client: Client, project: Path, runs: list[Run], outcome: Outcome, s
             left, failed = len(runs) - ended, len(outcome.failed)
             state = f"{ended - failed} done, {min(left, workers_of(client))} running"
             state += f", {failed} failed of {len(runs)}"
-            seconds = (monotonic() - begin) / ended * left
+            to_go = (monotonic() - begin) / ended * left
             with bar.external_write_mode():
-                say(f"[{state}, {_duration(seconds)} left] {planned.name}: {result}")
+                say(f"[{state}, {_duration(to_go)} left] {planned.name}: {result}")
 
 
 def _duration(seconds: float) -> str:

@@ -42,7 +42,7 @@ def merged(*layers: Nested) -> Nested:
     return result
 
 
-class InMemoryRunner(SequentialRunner):  # type: ignore[misc]
+class InMemoryRunner(SequentialRunner):
     """Kedro's sequential runner; what the nodes return stays here and goes to no disk."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class InMemoryRunner(SequentialRunner):  # type: ignore[misc]
         return outputs
 
 
-class _Kept(MemoryDataset):  # type: ignore[misc]
+class _Kept(MemoryDataset):
     """Data that are still there when the last node has read them."""
 
     def _release(self) -> None:

@@ -21,7 +21,7 @@ GUIDED = ["triplets", "gemini", "teacher_embeddings", "distillation", "evaluatio
 _alone = threading.Lock()
 
 
-def run(project: str, planned: Run, store: bool = True) -> Nested:
+def compute(project: str, planned: Run, store: bool = True) -> Nested:
     """Train and score, and put the result on the scoreboard.
 
     Args:
