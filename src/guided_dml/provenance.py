@@ -24,8 +24,8 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
 
-def git_state(project: Path) -> dict[str, str]:
-    """Return ``commit``, and ``dirty`` as true or false; the commit is none outside of git."""
+def git_state(project: Path) -> dict[str, str | bool]:
+    """Return ``commit``, and whether the tree is ``dirty``; outside of git the commit is none."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(project), *arguments]
@@ -35,10 +35,10 @@ def git_state(project: Path) -> dict[str, str]:
     try:
         return {
             "commit": git("rev-parse", "HEAD"),
-            "dirty": str(bool(git("status", "--porcelain"))).lower(),
+            "dirty": bool(git("status", "--porcelain")),
         }
     except (OSError, subprocess.CalledProcessError):
-        return {"commit": "none"}
+        return {"commit": "none", "dirty": False}
 
 
 def device_name(wanted: str) -> str:

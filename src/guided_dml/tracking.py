@@ -64,7 +64,7 @@ class TrackingHooks:
             "method": subject,
             "seed": str(parameters["seed"]),
             "session": run_params["run_id"],
-            **{f"git {name}": value for name, value in git_state(project).items()},
+            **{f"git {name}": str(value).lower() for name, value in git_state(project).items()},
             "device": device_name(parameters["compute"]["device"]),
             **{f"library {name}": value for name, value in library_versions().items()},
             **{f"reads {name}": v for name, v in self._input_versions(pipeline)},

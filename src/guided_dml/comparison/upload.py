@@ -89,7 +89,7 @@ class Uploader:
         facts = ("data_set", "protocol", "method", "seed", "data_version", "device", "finished")
         tags = {name.replace("_", " "): str(record[name]) for name in facts}
         tags |= {"mlflow.parentRunId": self._parent, "scoreboard": place}
-        tags |= {f"git {name}": value for name, value in record["git"].items()}
+        tags |= {f"git {name}": str(value).lower() for name, value in record["git"].items()}
         tags |= {f"library {name}": value for name, value in record["libraries"].items()}
         child = self._run(f"{record['method']} seed {record['seed']}", tags)
         numbers = record["scores"] | {
