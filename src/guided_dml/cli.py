@@ -79,7 +79,35 @@ def compare(
         sys.exit(1 if outcome.failed else 0)
 
 
-compare.params.append(_PARAMS)
+@cli.command()
+@click.option("--env", required=True, help="The data set.")
+@click.option("--method", required=True, help="Such as margin.")
+@click.option("--trials", type=int, default=50, show_default=True, help="In all.")
+@click.option("--epochs", type=int, help="Of the student and of every baseline.")
+@click.option("--images-per-class", type=int, help="Cap, in training and in test.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes on this machine.")
+@click.option("--scheduler", help="Address of a running Dask cluster, such as tcp://host:8786.")
+def tune(
+    env: str,
+    method: str,
+    trials: int,
+    workers: int | None,
+    scheduler: str | None,
+    **settings: Any,
+) -> None:
+    """Find a method's best settings on the validation images; run again, it goes on."""
+    with _errors_shown_plainly(), _interruptible():
+        from guided_dml.comparison.tune import tune
+
+        project = _project()
+        (data_set,) = _chosen(_data_sets(project), env, "data set")
+        (name,) = _chosen(METHODS, method, "method")
+        overrides = _overrides(**settings)
+        tune(project, data_set, name, trials, overrides, workers, scheduler, say=click.echo)
+
+
+for command in (compare, tune):
+    command.params.append(_PARAMS)
 
 
 @cli.command()

@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from kedro.io import DatasetError
@@ -34,8 +34,7 @@ NOT_SETTINGS = ("seed", "tracking")
 GUIDED_ONLY = ("triplets", "gemini")
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """One training and its scores.
 
     Attributes:

@@ -1,0 +1,194 @@
+"""`kedro tune`: the best settings of a method on a data set, chosen on its validation images.
+
+Every method may vary the same two parameters of the optimiser, and those of its own loss, with the
+same number of trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from guided_dml.comparison.cluster import cluster, submit, workers_of
+from guided_dml.comparison.plan import Run, plan_data_set, settings_key, tuned_file
+from guided_dml.comparison.sessions import Nested, merged, session
+from guided_dml.comparison.worker import compute
+from guided_dml.errors import InputError
+from guided_dml.provenance import git_state
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial, Trial
+
+#: Where Optuna keeps every trial.
+STORAGE = Path("data/08_reporting/comparison/tuning.db")
+
+#: Of all trials; no comparison has so many seeds.
+SEED = 1_000_003
+
+#: What is maximised.
+SCORE = "map_at_r"
+
+#: Lowest and highest value, each range searched on a logarithmic scale.
+COMMON = {"student.learning_rate": (0.01, 1.0), "student.weight_decay": (1e-5, 1e-2)}
+OWN = {
+    "guided": {"gemini.margin": (0.5, 10.0)},
+    "siamese": {"siamese.margin": (0.3, 10.0)},
+    "triplet": {"triplet.margin": (0.3, 10.0)},
+    "margin": {"margin.margin": (0.05, 1.0), "margin.beta": (0.3, 5.0)},
+    "multi_similarity": {
+        "multi_similarity.alpha": (0.5, 10.0),
+        "multi_similarity.beta": (5.0, 100.0),
+        "multi_similarity.base": (0.1, 1.0),
+    },
+    "anchors": {"anchors.margin": (0.5, 10.0)},
+    "softmax": {},
+}
+
+
+def tune(
+    project: Path,
+    data_set: str,
+    method: str,
+    trials: int,
+    overrides: Nested,
+    workers: int | None,
+    scheduler: str | None,
+    say: Callable[[str], Any],
+) -> Path:
+    """Try settings until there are ``trials`` of them, those of earlier commands included.
+
+    Args:
+        project: The project's folder.
+        data_set: The environment.
+        method: Which one.
+        trials: How many in all.
+        overrides: Parameters on top of the environment's, the same in all trials.
+        workers: Processes on this machine.
+        scheduler: Address of a running cluster, in their place.
+        say: Is told of every trial that ends.
+
+    Returns:
+        The file with the best settings.
+
+    Raises:
+        InputError: No trial is asked for or none succeeded, a wrong parameter, no such cluster.
+    """
+    if trials < 1:
+        raise InputError(f"--trials: {trials} given; at least one is needed")
+    fixed = merged(
+        overrides, {"evaluation": {"split": "validation"}, "tracking": False, "seed": SEED}
+    )
+    (base,) = plan_data_set(project, data_set, "tuning", [method], 1, fixed).runs
+    base = base._replace(seed=SEED, parameters=fixed)
+    with session(project, data_set, fixed) as (_, context):
+        shared = context.config_loader["parameters"]
+    study = _study(project, f"{data_set} {method} {base.settings}")
+    to_do = trials - sum(trial.state.is_finished() for trial in study.trials)
+    say(f"{method} on {data_set}: {trials - max(0, to_do)} trials before, {max(0, to_do)} to do")
+    if to_do > 0:
+        with cluster(workers, scheduler) as client:
+            for trial in _tried(client, project, study, base, shared, to_do):
+                say(f"trial {trial.number}: {_score(trial)} with {_settings(trial)}")
+    return _write(project, study, base, data_set, method, say)
+
+
+def _study(project: Path, name: str) -> Study:
+    import optuna
+    from optuna.trial import TrialState
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    (project / STORAGE).parent.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        storage=f"sqlite:///{project / STORAGE}",
+        study_name=name,
+        direction="maximize",
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=0, constant_liar=True),
+    )
+    # Those of a killed command are tried again, with the same settings.
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.enqueue_trial(trial.params)
+        study.tell(trial.number, state=TrialState.FAIL)
+    return study
+
+
+def _tried(
+    client: Client, project: Path, study: Study, base: Run, shared: Nested, count: int
+) -> Iterator[FrozenTrial]:
+    """Try as many settings at once as there are workers, and yield the trials as they end."""
+    from distributed import as_completed
+    from optuna.distributions import FloatDistribution
+    from optuna.trial import TrialState
+
+    space: dict[str, Any] = {
+        name: FloatDistribution(*ends, log=True)
+        for name, ends in (COMMON | OWN[base.method]).items()
+    }
+    trials: dict[Any, Trial] = {}
+
+    def start() -> Any:
+        trial = study.ask(space)
+        parameters = merged(base.parameters, *map(_nested, trial.params.items()))
+        key = settings_key(merged(shared, parameters), base.method, base.data_version)
+        planned = base._replace(parameters=parameters, settings=key)
+        future = submit(client, compute, str(project), planned, False)
+        trials[future] = trial
+        return future
+
+    running = as_completed([start() for _ in range(min(count, workers_of(client)))])
+    for future in running:
+        trial, error = trials[future], future.exception()
+        if error is None:
+            yield study.tell(trial, future.result()["scores"][SCORE])
+        elif isinstance(error, InputError):  # (the training diverged)
+            yield study.tell(trial, state=TrialState.FAIL)
+        else:
+            raise error
+        if len(trials) < count:
+            running.add(start())
+
+
+def _nested(item: tuple[str, float]) -> Nested:
+    block, name = item[0].split(".")
+    return {block: {name: item[1]}}
+
+
+def _score(trial: FrozenTrial) -> str:
+    return "diverged" if trial.value is None else f"MAP@R {100 * trial.value:.2f}"
+
+
+def _settings(trial: FrozenTrial) -> str:
+    return ", ".join(f"{name}={value:.4g}" for name, value in trial.params.items())
+
+
+def _write(
+    project: Path,
+    study: Study,
+    base: Run,
+    data_set: str,
+    method: str,
+    say: Callable[[str], Any],
+) -> Path:
+    succeeded = [trial for trial in study.trials if trial.value is not None]
+    if not succeeded:
+        raise InputError(f"{method} on {data_set}: every trial diverged; no settings are written")
+    best = study.best_trial
+    file, commit = tuned_file(project, data_set, method), git_state(project)["commit"]
+    file.parent.mkdir(exist_ok=True)
+    settings = merged(*map(_nested, sorted(best.params.items())))
+    fixed = {k: v for k, v in base.parameters.items() if k not in ("tracking", "seed")}
+    file.write_text(
+        f"# kedro tune --env {data_set} --method {method}: the best of {len(study.trials)} trials, "
+        f"{_score(best)}\n"
+        f"# on the validation images with seed {SEED}; commit {commit}, data {base.data_version}.\n"
+        f"# The same in all trials: {yaml.safe_dump(fixed, default_flow_style=True).strip()}\n"
+        + yaml.safe_dump(settings, sort_keys=False)
+    )
+    say(f"{method} on {data_set}: {_score(best)} with {_settings(best)}")
+    say(f"written: {file.relative_to(project)}")
+    return file
