@@ -187,9 +187,10 @@ def _own_in_order(distances: Floats, own: Flags, n: int) -> NDArray[np.uint32]:
     for row in np.flatnonzero(mixed.any(axis=1)):
         ties = keys[row, 1:][mixed[row]] >> 1
         stretch = np.flatnonzero((bits[row] >= ties[0]) & (bits[row] <= ties[-1]))
-        ranked = np.sort(ordered_keys(distances[row, stretch], stretch)) & POSITION
         places = found[row, keys[row].searchsorted(ties[0] << 1) :]
-        places[: len(ranked)] = own[row, ranked[: len(places)]]
+        long_keys = ordered_keys(distances[row : row + 1, stretch], stretch)
+        ranked = smallest(long_keys, len(places))[0] & POSITION
+        places[: len(ranked)] = own[row, ranked]
     return found
 
 
