@@ -111,6 +111,31 @@ def test_many_ties_are_ranked_like_a_loop(dimension: int, grid: float) -> None:
     assert fast == pytest.approx(slow_scores(query, query_labels, reference, labels), abs=1e-12)
 
 
+@pytest.mark.parametrize("counts", [[40, 40, 40], [1, 90, 29], [3, 4, 5]])
+@pytest.mark.parametrize("distances", [1, 2, 5, 50])
+def test_ties_between_classes_are_ranked_like_a_loop(counts: list[int], distances: int) -> None:
+    """On a line with few places ties end before, at and beyond the last rank that counts."""
+    for seed in range(20):
+        source = torch.Generator().manual_seed(seed)
+        labels = torch.repeat_interleave(torch.arange(3), torch.tensor(counts))
+        labels = labels[torch.randperm(len(labels), generator=source)]
+        places = torch.randint(distances, (len(labels) + 3, 1), generator=source).float()
+        arguments = (places[:3], torch.arange(3), places[3:], labels)
+        assert retrieval_scores(*arguments) == pytest.approx(slow_scores(*arguments), abs=1e-12)
+
+
+def test_the_lower_index_wins_where_the_tie_goes_on_beyond_the_last_rank() -> None:
+    reference, labels = torch.zeros(30, 1), (torch.arange(30) >= 9).long()
+    scores = retrieval_scores(torch.zeros(1, 1), torch.tensor([0]), reference, labels)
+    assert set(scores.values()) == {1.0}
+
+
+def test_no_other_class() -> None:
+    reference, labels = torch.arange(12.0)[:, None], torch.zeros(12, dtype=torch.int64)
+    scores = retrieval_scores(torch.tensor([[3.2]]), torch.tensor([0]), reference, labels)
+    assert set(scores.values()) == {1.0}
+
+
 @pytest.mark.parametrize("dimension", [2, 20])
 @pytest.mark.parametrize("spread", [0.05, 0.5, 3.0])
 def test_both_kernels_agree_on_many_references(dimension: int, spread: float) -> None:
@@ -121,6 +146,7 @@ def test_both_kernels_agree_on_many_references(dimension: int, spread: float) ->
     query, reference = ((64 * x).round() / 64 for x in (query, reference))
     arguments = (query, query_labels, reference, labels, lambda _: None)
     ours, theirs = retrieval._score_on_cpu(*arguments), retrieval._score_on_gpu(*arguments)
+    theirs[:, 0] = theirs[:, 0].clip(max=9)  # (beyond 8 only the other kernel counts on)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
     assert nearest(query, reference, k=3).equal(neighbours.nearest_on_gpu(query, reference, k=3))
 
@@ -140,6 +166,8 @@ def test_chunks_change_nothing(dimension: int, monkeypatch: pytest.MonkeyPatch) 
     whole = retrieval_scores(*query, *reference)
     chunks = zip(query[0].split(5), query[1].split(5), strict=True)
     assert streamed_retrieval_scores(chunks, *reference) == pytest.approx(whole, abs=1e-15)
+    monkeypatch.setattr(neighbours, "GROUP", 8)
+    assert retrieval_scores(*query, *reference) == pytest.approx(whole, abs=1e-15)
     monkeypatch.setattr(neighbours, "CHUNK_BYTES", 3 * 50 * neighbours.PAIR_BYTES)
     assert retrieval_scores(*query, *reference) == pytest.approx(whole, abs=1e-15)
 

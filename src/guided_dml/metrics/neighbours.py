@@ -8,6 +8,7 @@ the centre. Only those candidates are looked at, once for the group.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -18,13 +19,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-#: Queries of a group, where CHUNK_BYTES allow so many.
+#: Queries of a group: in fewer rows a matrix product is slower, more lie further apart.
 GROUP = 64
 
-#: Bytes that the distances and the ranking of a group may take.
-CHUNK_BYTES = 100_000_000
+#: Bytes that the distances and the ranking of a chunk of queries may take.
+CHUNK_BYTES = 128_000_000
 
-#: Bytes for each pair of a query and a candidate: its distance, its key, a count, a precision.
+#: Bytes for each pair of a query and a candidate: its distance, its key, counts, copies.
 PAIR_BYTES = 28
 
 #: Up to this dimension distances are summed coordinate by coordinate, without cancellation.
@@ -38,6 +39,7 @@ ROUNDING = 1e-5
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
+Keys = TypeVar("Keys", Integers, NDArray[np.uint32])
 Array = TypeVar("Array", NDArray[Any], Tensor)
 
 
@@ -77,7 +79,7 @@ def nearest_on_gpu(query: Tensor, reference: Tensor, k: int) -> Tensor:
 
 
 def chunk_size(references: int) -> int:
-    """Return how many queries can be compared with all references at once."""
+    """Return how many queries can be compared with so many references at once."""
     return max(1, CHUNK_BYTES // (references * PAIR_BYTES))
 
 
@@ -87,15 +89,15 @@ def for_each_group(
     enough: Integers,
     work: Callable[[Integers, Integers, Floats], None],
 ) -> None:
-    """Split the queries into groups, and hand each to ``work``, on as many threads as PyTorch uses.
+    """Hand group after group of the queries to ``work``, on as many threads as PyTorch uses.
 
     Args:
         query: ``[Q, D]`` on the CPU.
         reference: ``[N, D]`` on the CPU.
         enough: ``[Q]``, how many of its nearest references each query needs.
-        work: Is given the group's rows of ``query`` ``[G]``, candidates in rising order ``[C]``
-            (rows of ``reference``, the nearest of every query among them), and their squared
-            distances, float32 ``[G, C]``.
+        work: Is given rows of ``query`` ``[G]`` (a group, or a part of one that has many
+            candidates), candidates in rising order ``[C]`` (rows of ``reference``, the nearest of
+            every query among them), and their squared distances, float32 ``[G, C]``.
     """
     points, everywhere = query.numpy(), _References.of(reference.numpy())
 
@@ -106,11 +108,13 @@ def for_each_group(
             candidates, near = np.arange(len(reference)), everywhere
         else:
             near = everywhere.only(candidates)
-        work(rows, candidates, near.squared_distances(group))
+        parts = math.ceil(len(rows) / chunk_size(len(candidates)))
+        for part in np.array_split(np.arange(len(rows)), parts):
+            work(rows[part], candidates, near.squared_distances(group[part]))
 
-    size, threads = min(GROUP, chunk_size(len(reference))), torch.get_num_threads()
+    threads = torch.get_num_threads()
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(of_group, _groups(points, size)):
+        for _ in pool.map(of_group, _groups(points)):
             pass
 
 
@@ -182,7 +186,7 @@ def ordered_keys(distances: Floats, codes: Integers) -> Integers:
     return keys
 
 
-def smallest(keys: Integers, n: int) -> Integers:
+def smallest(keys: Keys, n: int) -> Keys:
     """Return the ``n`` smallest of each row, in order; ``keys`` is changed."""
     if n < keys.shape[1]:
         keys.partition(n - 1, axis=1)
@@ -191,18 +195,19 @@ def smallest(keys: Integers, n: int) -> Integers:
     return keys
 
 
-def _groups(points: NDArray[Any], size: int) -> Iterator[Integers]:
-    """Yield rows of ``points``, at most ``size`` at a time, halved along the widest coordinate."""
+def _groups(points: NDArray[Any]) -> Iterator[Integers]:
+    """Yield rows of ``points``, split along their widest coordinate until few enough."""
     waiting = [np.arange(len(points))]
     while waiting:
         rows = waiting.pop()
-        if len(rows) <= size:
+        if len(rows) <= GROUP:
             yield rows
             continue
+        half = GROUP * math.ceil(len(rows) / GROUP / 2)  # (the groups but one are full)
         some = points[rows]
         widest = np.ptp(some, axis=0).argmax()
-        order = rows[some[:, widest].argpartition(len(rows) // 2)]
-        waiting += np.array_split(order, 2)
+        order = rows[some[:, widest].argpartition(half)]
+        waiting += [order[:half], order[half:]]
 
 
 def _candidates(group: Floats, references: _References, enough: int) -> Integers:

@@ -30,6 +30,8 @@ from guided_dml.progress import progress_bar
 #: The k of the reported Recall@k.
 RECALL_AT = (1, 2, 4, 8)
 
+Flags = NDArray[np.bool_]
+
 #: Is told how many more queries are scored.
 Report = Callable[[int], Any]
 
@@ -89,7 +91,7 @@ def streamed_retrieval_scores(
     parts, labels_of_parts = [], []
     with progress_bar("retrieval", total, unit="queries") as bar:
         for query, labels in queries:
-            _check(query, labels, reference, reference_labels)
+            _check(query, labels, reference, reference_labels, classes)
             score = _score_on_cpu if query.device.type == "cpu" else _score_on_gpu
             own_class = torch.searchsorted(classes, labels)
             parts.append(score(query.float(), own_class, reference.float(), ranks, bar.update))
@@ -133,27 +135,63 @@ def _score_group(
 ) -> NDArray[np.float64]:
     """Score queries from the distances and labels of their candidates, ``total`` of their class.
 
-    References of the class of all queries of the group, nearer to each than any other, need no
-    ranking.
+    References of the class of all these queries, nearer to each than any other reference to any,
+    need no ranking.
     """
     own = of_candidates == labels[:, None]
-    first_other = np.where(own, np.float32(np.inf), distances).min()
+    first_other = distances.min(axis=0)[~own.all(axis=0)].min(initial=np.inf)
     contested = np.flatnonzero(distances.max(axis=0) >= first_other)
     free = len(of_candidates) - len(contested)
     if free >= total.max():
         return np.ones((len(labels), 3))
-    keys = ordered_keys(distances[:, contested], np.arange(len(contested)))
-    ranked = smallest(keys, max(total.max(), RECALL_AT[-1]) - free) & POSITION
-    found = of_candidates[contested][ranked] == labels[:, None]
-    first = np.where(found.any(axis=1), found.argmax(axis=1) + 1, RECALL_AT[-1] + 1)
-    ranks = np.arange(free + 1, free + 1 + found.shape[1])
-    found &= ranks <= total[:, None]
-    among = found.cumsum(axis=1, dtype=np.float64)
+    if free:
+        distances, own = distances.take(contested, axis=1), own.take(contested, axis=1)
+    # (1 at the ranks of a reference of the query's class)
+    found = _own_in_order(distances, own, max(total.max(), RECALL_AT[-1]) - free)
+    near = found[:, : RECALL_AT[-1]]
+    first = np.where(near.any(axis=1), near.argmax(axis=1) + 1, RECALL_AT[-1] + 1)
+    for row, of_class in zip(found, total - free, strict=True):
+        row[of_class:] = 0
+    among = found.cumsum(axis=1, dtype=np.uint32)
     r_precision = (free + among[:, -1]) / total
-    among += free
+    among += np.uint32(free)
     among *= found
+    ranks = np.arange(free + 1, free + 1 + found.shape[1])
     map_at_r = (free + among @ (1 / ranks)) / total
     return np.stack([np.ones_like(first) if free else first, r_precision, map_at_r], axis=1)
+
+
+def _own_in_order(distances: Floats, own: Flags, n: int) -> NDArray[np.uint32]:
+    """Return which of the ``n`` nearest of each query are of its class, nearest first.
+
+    Sorted are integers of half the length of :func:`ordered_keys`, several times faster: the bits
+    of a distance, and below them whether the class is the query's. Where references of its class
+    and of others are equally far, the index decides, which is not in there: the stretch from a
+    row's first such tie to its last is ranked again, by the long keys.
+
+    Args:
+        distances: float32 ``[Q, C]``.
+        own: bool ``[Q, C]``, whether a reference is of the query's class.
+        n: How many.
+
+    Returns:
+        uint32 ``[Q, min(n, C)]``, 1 for a reference of the query's class, else 0.
+    """
+    bits = distances.view(np.uint32)
+    keys = bits << np.uint32(1)
+    keys |= own
+    keys = smallest(keys, n + 1)
+    mixed = (keys[:, 1:] ^ keys[:, :-1]) == 1
+    mixed[:, -1:] |= keys[:, -1:] == keys[:, -2:-1]  # (a tie that goes on beyond the end may be)
+    found = keys[:, :n] & np.uint32(1)
+    for row in np.flatnonzero(mixed.any(axis=1)):
+        ties = keys[row, 1:][mixed[row]] >> 1
+        stretch = np.flatnonzero((bits[row] >= ties[0]) & (bits[row] <= ties[-1]))
+        places = found[row, keys[row].searchsorted(ties[0] << 1) :]
+        long_keys = ordered_keys(distances[row : row + 1, stretch], stretch)
+        ranked = smallest(long_keys, len(places))[0] & POSITION
+        places[: len(ranked)] = own[row, ranked]
+    return found
 
 
 def _score_on_gpu(
@@ -179,7 +217,9 @@ def _score_on_gpu(
     return scores.cpu().numpy()
 
 
-def _check(query: Tensor, query_labels: Tensor, reference: Tensor, labels: Tensor) -> None:
+def _check(
+    query: Tensor, query_labels: Tensor, reference: Tensor, labels: Tensor, classes: Tensor
+) -> None:
     for name, embeddings, its_labels in (
         ("query", query, query_labels),
         ("reference", reference, labels),
@@ -195,6 +235,6 @@ def _check(query: Tensor, query_labels: Tensor, reference: Tensor, labels: Tenso
         raise InputError(
             f"query and reference differ in dimension: {query.shape[1]} and {reference.shape[1]}"
         )
-    missing = set(query_labels.unique().tolist()) - set(labels.unique().tolist())
+    missing = query_labels[~torch.isin(query_labels, classes)].unique().tolist()
     if missing:
-        raise InputError(f"no reference has the class of some queries: {sorted(missing)}")
+        raise InputError(f"no reference has the class of some queries: {missing}")
