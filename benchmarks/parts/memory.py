@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from time import sleep
 
 from parts.project import PROJECT, scratch_project
 from run import Table, markdown
@@ -22,18 +25,23 @@ optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 model(torch.randn(32, 3, 32, 32)).sum().backward()
 optimiser.step()
 """
-PEAK = """
-import atexit, resource
-atexit.register(lambda: print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
-"""
 
 
-def peak(code: str, *arguments: str, folder: Path = PROJECT) -> float:
-    """Return a Python process's largest resident memory, in MB."""
-    command = [sys.executable, "-c", PEAK + code, *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return int(done.stdout.split("PEAK ")[1]) * 1024 / 1e6
+def peak(code: str, *arguments: str, folder: Path = PROJECT) -> tuple[float, float]:
+    """Return the most that a Python process held, in MB: resident, and without pages of files."""
+    largest = {"VmHWM": 0, "RssAnon": 0}
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments], cwd=folder, stdout=said, stderr=said
+        )
+        while process.poll() is None:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            for name, size in re.findall(r"(VmHWM|RssAnon):\s*(\d+) kB", status):
+                largest[name] = max(largest[name], int(size))
+            sleep(0.02)
+        said.seek(0)
+        assert process.returncode == 0, said.read()
+    return largest["VmHWM"] * 1024 / 1e6, largest["RssAnon"] * 1024 / 1e6
 
 
 def measure() -> str:
@@ -44,11 +52,24 @@ def measure() -> str:
     main = "from guided_dml.__main__ import main; main()"
     with scratch_project() as project:
         (project / "data/01_raw/torchvision").symlink_to(RAW.resolve())
+        entries = project / "conf/cifar10/catalog.yml"  # (files of another origin will do)
+        entries.write_text(entries.read_text().replace("verify: true", "verify: false"))
         run = peak(main, "--env=cifar10", "--params", settings, folder=project)
-    rows: Table = [
-        ["process", "peak, MB"],
-        ["imports torch, trains one step of 32", f"{step:,.0f}"],
-        ["a CIFAR-10 run, all images, one epoch each, tracking on", f"{run:,.0f}"],
-        ["above", f"{run - step:,.0f}: {(run - step) / DATA:.2f} times the data ({DATA:.0f} MB)"],
+    above = [
+        f"{most - least:,.0f}: {(most - least) / DATA:.2f} times the data"
+        for most, least in zip(run, step, strict=True)
     ]
-    return "## Peak memory\n\n" + markdown(rows)
+    rows: Table = [
+        ["process", "resident, MB", "without files, MB"],
+        ["imports torch, trains one step of 32", *(f"{size:,.0f}" for size in step)],
+        [
+            "a CIFAR-10 run, all images, one epoch each, tracking on",
+            *(f"{size:,.0f}" for size in run),
+        ],
+        ["above", *above],
+    ]
+    return (
+        f"## Peak memory\n\nThe data: {DATA:.0f} MB. Resident memory counts the code of libraries "
+        "and the images that are mapped\nfrom their files: pages that the system can drop when "
+        "others need them. Without files: what has to stay.\n\n" + markdown(rows)
+    )
