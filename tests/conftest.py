@@ -86,6 +86,17 @@ def tracked_runs(project: Path) -> tuple[Any, list[Any]]:
     return client, list(client.search_runs([experiment.experiment_id]))
 
 
+@pytest.fixture(scope="session")
+def scheduler() -> Iterator[str]:
+    """The address of a running Dask cluster; its one worker imports everything once."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
 def copy_of_project(place: Path) -> Path:
     """Return a folder with the project's configuration and no data."""
     shutil.copytree(PROJECT / "conf", place / "conf")

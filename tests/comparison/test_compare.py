@@ -1,0 +1,232 @@
+"""Comparisons on a real cluster, from the command to the scoreboard, MLflow and the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from kedro.framework.startup import bootstrap_project
+
+from conftest import SMALL, tracked_runs
+from guided_dml.cli import cli
+from guided_dml.comparison.compare import SCOREBOARD, Outcome, compare
+from guided_dml.comparison.sessions import merged
+
+TINY = "data.images_per_class=10,gemini.epochs=2,student.backbone=small_cnn,compute.device=cpu"
+
+
+def compared(
+    project: Path, scheduler: str | None, *methods: str, seeds: int = 1, **change: Any
+) -> tuple[Outcome, list[str]]:
+    said: list[str] = []
+    parameters = merged(SMALL, change)
+    arguments = (["digits"], list(methods), seeds, "equal", parameters, 1, scheduler)
+    return compare(project, *arguments, say=said.append), said
+
+
+def score_files(project: Path) -> dict[str, Path]:
+    return {
+        f"{path.parts[-3]} {path.stem}": path for path in (project / SCOREBOARD).rglob("*.json")
+    }
+
+
+def newest(project: Path, pattern: str) -> Path:
+    return max(project.glob(f"data/08_reporting/comparison/{pattern}/*/*.*"))
+
+
+def test_every_run_is_computed_once_recorded_uploaded_and_reported(
+    project: Path, scheduler: str
+) -> None:
+    outcome, said = compared(project, scheduler, "guided", "triplet", seeds=2)
+    assert said[0] == "4 runs: 0 finished before, 4 to do"
+    assert not outcome.failed
+    files = score_files(project)
+    assert set(files) == {f"{m} seed_{s}" for m in ("guided", "triplet") for s in (0, 1)}
+    record = json.loads(files["guided seed_1"].read_text())
+    assert record["seed"] == record["parameters"]["seed"] == 1
+    assert record["images_seen"] == {"student": 2 * 90, "teacher": 2 * 90 * 3 * 4}
+    assert record["device"].startswith("CPU")
+    assert record["seconds"] > 0
+    assert record["peak_memory_mb"] > 100
+    assert {"torch", "kedro"} < set(record["libraries"])
+    assert all(0 <= score <= 1 for score in record["scores"].values())
+    assert not list(project.glob("data/06_models/digits/**/*.safetensors"))
+
+    client, runs = tracked_runs(project)
+    (parent,) = (one for one in runs if "comparison" in one.data.tags)
+    children = [one for one in runs if "scoreboard" in one.data.tags]
+    assert len(children) == 4
+    assert {one.data.tags["mlflow.parentRunId"] for one in children} == {parent.info.run_id}
+    by_name = {one.info.run_name: one for one in children}
+    assert by_name["guided seed 1"].data.metrics["map_at_r"] == record["scores"]["map_at_r"]
+    assert by_name["guided seed 1"].data.params["student.epochs"] == "2"
+
+    stamps = {name: path.stat().st_mtime_ns for name, path in files.items()}
+    files["triplet seed_0"].write_text("{")
+    _, said = compared(project, scheduler, "guided", "triplet", seeds=2)
+    assert said[0] == "4 runs: 3 finished before, 1 to do"
+    again = score_files(project)
+    changed = [n for n in stamps if again[n].stat().st_mtime_ns != stamps[n]]
+    assert changed == ["triplet seed_0"]
+    _, runs = tracked_runs(project)
+    assert sum("scoreboard" in one.data.tags for one in runs) == 4
+    report = newest(project, "comparison_markdown.md").read_text()
+    assert "Guided" in report
+    assert "Triplet" in report
+    assert client.get_experiment_by_name("comparison") is not None
+
+
+def test_runs_of_other_parameters_are_kept_and_not_mixed(project: Path, scheduler: str) -> None:
+    compared(project, scheduler, "softmax")
+    _, said = compared(project, scheduler, "softmax", student={"epochs": 3})
+    assert said[0].endswith("1 to do")
+    assert len(list((project / SCOREBOARD).rglob("*.json"))) == 2
+    table = newest(project, "comparison_table.csv").read_text()
+    assert table.count("softmax") == 5
+    moved = next((project / SCOREBOARD).rglob("*.json"))
+    record = json.loads(moved.read_text())
+    record["parameters"]["student"]["epochs"] = 77
+    moved.write_text(json.dumps(record))
+    _, said = compared(project, scheduler, "softmax")
+    _, also = compared(project, scheduler, "softmax", student={"epochs": 3})
+    assert sorted([said[0], also[0]]) == [
+        "1 runs: 0 finished before, 1 to do",
+        "1 runs: 1 finished before, 0 to do",
+    ]
+
+
+def test_a_failed_run_is_reported_and_the_others_go_on(project: Path, scheduler: str) -> None:
+    diverging = {"student": {"learning_rate": 1e30, "clip_gradient_values": None, "epochs": 2}}
+    outcome, said = compared(project, scheduler, "siamese", "softmax", **diverging)
+    assert len(outcome.failed) + len(outcome.finished) == 2
+    assert outcome.failed
+    planned, reason = outcome.failed[0]
+    assert "student: the loss became" in reason or "weights are not finite" in reason
+    assert said[-1].startswith(f"failed: {planned.method} on digits, seed 0: student")
+
+
+def test_without_mlflow_scores_are_kept_and_uploaded_later(
+    project: Path, scheduler: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (project / "mlruns").mkdir()
+    database = project / "mlruns" / "mlflow.db"
+    database.write_text("this is no database " * 100)
+    outcome, _ = compared(project, scheduler, "softmax")
+    assert len(outcome.finished) == len(score_files(project)) == 1
+    assert "the same command again uploads what is missing" in caplog.text
+    database.unlink()
+    compared(project, scheduler, "softmax")
+    _, runs = tracked_runs(project)
+    assert sum("scoreboard" in one.data.tags for one in runs) == 1
+
+
+def kedro(project: Path, *arguments: str) -> Result:
+    bootstrap_project(project)
+    return CliRunner().invoke(cli, list(arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--envs", "digits,imagenet"], ["unknown data set 'imagenet'", "cifar10", "digits"]),
+        (
+            ["--envs", "digits", "--methods", "proxy"],
+            ["unknown method 'proxy'", "guided", "margin"],
+        ),
+        (["--envs", "digits", "--seeds", "0"], ["--seeds: 0 given", "at least one"]),
+        (["--envs", "digits", "--params", "studnet.epochs=1"], ["studnet", "student?"]),
+        (["--envs", "digits", "--epochs", "0"], ["student.epochs: 0 given"]),
+        (["--envs", "digits", "--protocol", "tuned"], ["is not tuned on digits", "kedro tune"]),
+        (["--envs", "image_folder"], ["data/01_raw/images", "no such folder"]),
+        (
+            ["--envs", "digits", "--scheduler", "tcp://127.0.0.1:9", "--params", TINY],
+            ["no Dask scheduler answers at tcp://127.0.0.1:9"],
+        ),
+    ],
+)
+def test_bad_input_is_one_message(project: Path, arguments: list[str], words: list[str]) -> None:
+    result = kedro(project, "compare", *arguments)
+    assert result.exit_code == 1
+    assert "Traceback" not in result.stderr
+    (line,) = (line for line in result.stderr.splitlines() if line.startswith("Error: "))
+    for word in words:
+        assert word in result.stderr.partition(line)[1] + result.stderr.partition(line)[2]
+
+
+def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "kedro", "compare", "--envs", "digits", *arguments]
+    return subprocess.Popen(
+        command,
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """Return the processes that Dask spawned."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [
+        int(child)
+        for child in children
+        if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()
+    ]
+
+
+def wait_for(project: Path, pattern: str, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not list(project.glob(pattern)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, f"{pattern} did not appear"
+        time.sleep(0.05)
+
+
+LONG = f"{TINY},student.epochs=4000"
+
+
+def test_a_killed_worker_and_ctrl_c_lose_only_what_was_under_way(project: Path) -> None:
+    options = ("--methods", "softmax", "--seeds", "2", "--workers", "1")
+    process = start(project, *options, "--params", LONG)
+    wait_for(project, "data/06_models/digits/checkpoints/*.safetensors", process)
+    for worker in workers_of(process):
+        os.kill(worker, signal.SIGKILL)
+    wait_for(project, f"{SCOREBOARD}/digits/equal/softmax/*/seed_0.json", process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; finished" in errors
+    assert "Traceback" not in errors
+    assert list(score_files(project)) == ["softmax seed_0"]
+
+    process = start(project, *options, "--params", LONG)
+    output, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    assert "2 runs: 1 finished before, 1 to do" in output
+    assert sorted(score_files(project)) == ["softmax seed_0", "softmax seed_1"]
+    assert not list(project.glob("data/06_models/digits/checkpoints/*"))
+    with closing(sqlite3.connect(project / "mlruns" / "mlflow.db")) as connection:
+        states = connection.execute("select distinct status from runs").fetchall()
+    assert states == [("FINISHED",)]
+
+
+def test_two_comparisons_at_once_share_a_scoreboard(project: Path) -> None:
+    options = ("--methods", "softmax,anchors", "--workers", "1", "--seeds", "2", "--params", TINY)
+    both = [start(project, *options), start(project, *options)]
+    for process in both:
+        _, errors = process.communicate(timeout=250)
+        assert process.returncode == 0, errors
+    assert len(score_files(project)) == 4
+    for path in score_files(project).values():
+        json.loads(path.read_text())
