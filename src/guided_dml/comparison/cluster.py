@@ -71,6 +71,8 @@ def _local(workers: int | None) -> Iterator[Client]:
         # its run's failure.
         "TQDM_DISABLE": "1",
         "DASK_LOGGING__DISTRIBUTED": "critical",
+        # Dask looks at the stack a hundred times a second, which slows small steps down.
+        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
     }
     from distributed import Client, LocalCluster
 

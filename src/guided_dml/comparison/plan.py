@@ -22,6 +22,9 @@ from guided_dml.errors import InputError
 from guided_dml.lineage import content_hash
 from guided_dml.parameters import BASELINES, METHODS
 
+#: The comparisons that are reported, each in tables of its own.
+PROTOCOLS = ("equal", "tuned")
+
 #: Points of a data set that the report shows with their images.
 SHOWN_IMAGES = 2_000
 
@@ -100,8 +103,7 @@ def settings_key(parameters: Nested, method: str, data_version: str) -> str:
     if method in BASELINES:
         unread |= set(GUIDED_ONLY)
     relevant = {name: value for name, value in parameters.items() if name not in unread}
-    text = json.dumps([method, data_version, relevant], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return _hash([method, data_version, relevant])
 
 
 def plan_data_set(
@@ -112,7 +114,8 @@ def plan_data_set(
     Args:
         project: The project's folder.
         data_set: The environment.
-        protocol: ``tuned`` lays each method's tuned settings below ``overrides``.
+        protocol: ``tuned`` lays each method's tuned settings below ``overrides``; runs of one
+            that is not of ``PROTOCOLS`` are not reported.
         methods: Which ones.
         seeds: How many, from 0.
         overrides: Parameters on top of the environment's.
@@ -121,37 +124,23 @@ def plan_data_set(
         InputError: A parameter is wrong, raw data are missing, or a method is not tuned.
     """
     quiet = merged(overrides, {"tracking": False})
-    version = _prepare(project, data_set, quiet)
-    versions = dict.fromkeys(PREPARED, version)
+    versions = dict.fromkeys(PREPARED, _prepare(project, data_set, quiet))
+    on_top = {
+        method: merged(_tuned(project, data_set, method, method in methods), quiet)
+        if protocol == "tuned"
+        else quiet
+        for method in METHODS
+    }
     with session(project, data_set, overrides) as (_, context):
         catalog, shared = context.catalog, context.config_loader["parameters"]
-        files = [Path(catalog[name]._get_load_path()) for name in PREPARED]
-        data_version = hashlib.sha256("".join(map(content_hash, files)).encode()).hexdigest()[:12]
-        on_top = {
-            method: merged(_tuned(project, data_set, method, method in methods), quiet)
-            if protocol == "tuned"
-            else quiet
-            for method in METHODS
-        }
+        contents = (content_hash(Path(catalog[name]._get_load_path())) for name in PREPARED)
+        data_version = _hash(list(contents))
         keys = {
             method: settings_key(merged(shared, on_top[method]), method, data_version)
             for method in METHODS
         }
-        queries = shared["evaluation"]["split"]
-        current = {
-            "data_set": data_set,
-            "protocol": protocol,
-            "settings": keys,
-            "classes": catalog.load("classes"),
-            "data_version": data_version,
-            "parameters": {k: v for k, v in shared.items() if k not in NOT_SETTINGS},
-            "pixel_scores": catalog.load("pixel_scores"),
-        }
-        catalog.save(
-            "scoreboard_images",
-            {f"{data_set}/{data_version}/{queries}": _shown_images(catalog, queries)},
-        )
-        catalog.save("comparisons", {f"{data_set}/{protocol}": current})
+        if protocol in PROTOCOLS:
+            _announce(catalog, data_set, protocol, keys, data_version, shared)
     runs = [
         Run(
             data_set=data_set,
@@ -166,8 +155,30 @@ def plan_data_set(
         for seed in range(seeds)
         for method in methods
     ]
-    key = hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:12]
-    return Plan(data_set, protocol, runs, key, shared["tracking"])
+    return Plan(data_set, protocol, runs, _hash(keys), shared["tracking"])
+
+
+def _announce(
+    catalog: Any, data_set: str, protocol: str, keys: Nested, data_version: str, shared: Nested
+) -> None:
+    """Store what the report has to know beside the scores."""
+    current = {
+        "data_set": data_set,
+        "protocol": protocol,
+        "settings": keys,
+        "classes": catalog.load("classes"),
+        "data_version": data_version,
+        "parameters": {name: v for name, v in shared.items() if name not in NOT_SETTINGS},
+        "pixel_scores": catalog.load("pixel_scores"),
+    }
+    queries = shared["evaluation"]["split"]
+    images = {f"{data_set}/{data_version}/{queries}": _shown_images(catalog, queries)}
+    catalog.save("scoreboard_images", images)
+    catalog.save("comparisons", {f"{data_set}/{protocol}": current})
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _prepare(project: Path, data_set: str, parameters: Nested) -> str:
