@@ -14,8 +14,8 @@ from kedro.io.core import VersionNotFoundError, get_filepath_str, get_protocol_a
 class DeferredDataset(AbstractVersionedDataset[Any, Any]):
     """Stands for another dataset until something is loaded or saved.
 
-    Kedro makes all datasets of a run before its first step. Those of pandas, matplotlib and
-    plotly would import these libraries then, 4 s on 2 cores, for figures that come at the end.
+    Kedro makes all datasets of a run before its first step. Those of pandas (with SQLAlchemy),
+    matplotlib and plotly would import these libraries then: seconds, for what comes at the end.
     """
 
     def __init__(
