@@ -206,6 +206,7 @@ def wait_for(project: Path, pattern: str, process: subprocess.Popen[str]) -> Non
 LONG = f"{TINY},student.epochs=800"
 
 
+@pytest.mark.timeout(600)
 def test_a_killed_worker_and_ctrl_c_lose_only_what_was_under_way(project: Path) -> None:
     options = ("--methods", "softmax", "--seeds", "2", "--workers", "1", "--params", LONG)
     with started(project, *options) as process:

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from guided_dml.errors import InputError
-from guided_dml.losses import gemini_loss
+from guided_dml.losses import baseline_objective, gemini_loss
 from guided_dml.models.embedder import build_embedder
 from guided_dml.models.gemini import Gemini
-from guided_dml.parameters import Parameters
+from guided_dml.parameters import BASELINES, Parameters
+from guided_dml.pipelines.baselines.nodes import train_baseline
 from guided_dml.pipelines.distillation.nodes import train_student
 from guided_dml.pipelines.evaluation.nodes import embed_images
 from guided_dml.pipelines.gemini.nodes import train_gemini
@@ -124,6 +125,43 @@ def test_student_is_drawn_to_the_target_of_the_same_image(
         embeddings = model(normalised(train, normalisation)[rows])
     expected = (embeddings - targets).norm(dim=1).mean().item()
     assert history["loss"].item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("method", BASELINES)
+def test_a_baseline_minimises_its_loss_from_the_students_initial_weights(
+    inputs: dict[str, Any], parameters: Parameters, method: str
+) -> None:
+    """With one batch an epoch the first loss is that of the initial weights."""
+    changes = {**STILL, "backbone": "small_cnn", "batch_size": 100}
+    student = parameters.student.model_copy(update=changes)
+    train, normalisation, split = (inputs[n] for n in ("train", "normalisation", "split"))
+    block = getattr(parameters, method)
+    weights, history = train_baseline(
+        train, normalisation, split, student, block.model_dump(), False, parameters.compute, 7, None
+    )
+    model = build_embedder(7, 1, student, unit_length=block.normalise_embeddings).train()
+    rows = split["train"]
+    with torch.no_grad():
+        embeddings = model(normalised(train, normalisation)[rows])
+        objective = baseline_objective(block, 3, student, 7)
+        expected = objective(embeddings, train["labels"][rows]).item()
+    assert history["loss"].item() == pytest.approx(expected, rel=1e-4)
+    assert set(weights) == set(model.state_dict())
+    assert history["images_seen"].item() == len(rows)
+
+
+def test_embeddings_of_length_one_are_scored_as_such(
+    inputs: dict[str, Any], parameters: Parameters
+) -> None:
+    student = parameters.student.model_copy(update={"backbone": "small_cnn"})
+    weights = build_embedder(0, 1, student, unit_length=True).state_dict()
+    names = ("train", "test", "normalisation", "split")
+    data = [inputs[name] for name in names]
+    for part in embed_images(
+        weights, *data, student, True, parameters.evaluation, parameters.compute
+    ):
+        lengths = part["embeddings"].norm(dim=1)
+        torch.testing.assert_close(lengths, torch.ones(len(lengths)))
 
 
 def test_targets_of_other_images_or_dimension_are_refused(
