@@ -1,4 +1,4 @@
-"""The project's commands: `kedro run`, with errors shown plainly, and `kedro prune`."""
+"""The project's commands: `kedro run`, with errors shown plainly, `compare`, `tune`, `prune`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,14 @@ from guided_dml.parameters import METHODS
 #: What `kedro run` does in any project.
 kedro_run: Any = framework_run.callback
 
-#: The framework's ``--params``.
-_PARAMS = next(option for option in framework_run.params if option.name == "params")
+#: Options of the commands that start many runs; the last is the framework's ``--params``.
+MANY_RUNS = [
+    click.Option(["--epochs"], type=int, help="Of the student and of every baseline."),
+    click.Option(["--images-per-class"], type=int, help="Cap, in training and in test."),
+    click.Option(["--workers"], type=click.IntRange(min=1), help="Processes on this machine."),
+    click.Option(["--scheduler"], help="Address of a running Dask cluster: tcp://host:8786."),
+    *(option for option in framework_run.params if option.name == "params"),
+]
 
 #: Exit status after Ctrl-C, as shells have it.
 INTERRUPTED = 130
@@ -46,11 +52,9 @@ def run(**options: Any) -> None:
 @click.option("--envs", required=True, help="Data sets, such as digits,mnist.")
 @click.option("--methods", default="all", show_default=True, help="Such as guided,triplet.")
 @click.option("--seeds", type=int, default=10, show_default=True, help="How many, from 0.")
-@click.option("--protocol", type=click.Choice(["equal", "tuned"]), default="equal")
-@click.option("--epochs", type=int, help="Of the student and of every baseline.")
-@click.option("--images-per-class", type=int, help="Cap, in training and in test.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes on this machine.")
-@click.option("--scheduler", help="Address of a running Dask cluster, such as tcp://host:8786.")
+@click.option(
+    "--protocol", type=click.Choice(["equal", "tuned"]), default="equal", show_default=True
+)
 def compare(
     envs: str,
     methods: str,
@@ -83,10 +87,6 @@ def compare(
 @click.option("--env", required=True, help="The data set.")
 @click.option("--method", required=True, help="Such as margin.")
 @click.option("--trials", type=int, default=50, show_default=True, help="In all.")
-@click.option("--epochs", type=int, help="Of the student and of every baseline.")
-@click.option("--images-per-class", type=int, help="Cap, in training and in test.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes on this machine.")
-@click.option("--scheduler", help="Address of a running Dask cluster, such as tcp://host:8786.")
 def tune(
     env: str,
     method: str,
@@ -107,7 +107,7 @@ def tune(
 
 
 for command in (compare, tune):
-    command.params.append(_PARAMS)
+    command.params += MANY_RUNS
 
 
 @cli.command()
