@@ -45,6 +45,7 @@ def newest(project: Path, name: str) -> Path:
     return max(project.glob(f"data/08_reporting/comparison/{name}/*/{name}"))
 
 
+@pytest.mark.timeout(600)
 def test_every_run_is_computed_once_recorded_uploaded_and_reported(
     project: Path, scheduler: str
 ) -> None:
@@ -93,7 +94,7 @@ def test_runs_of_other_parameters_are_kept_and_not_mixed(project: Path, schedule
     assert said[0].endswith("1 to do")
     assert len(list((project / SCOREBOARD).rglob("*.json"))) == 2
     table = newest(project, "comparison_table.csv").read_text()
-    assert table.count("softmax") == 5
+    assert table.count("softmax") == 9
     moved = next((project / SCOREBOARD).rglob("*.json"))
     record = json.loads(moved.read_text())
     record["parameters"]["student"]["epochs"] = 77
@@ -122,7 +123,7 @@ def test_without_mlflow_scores_are_kept_and_uploaded_later(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/no/such/folder.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/pyproject.toml/no.db")
     outcome, _ = compared(project, scheduler, "softmax")
     assert len(outcome.finished) == len(score_files(project)) == 1
     assert "the same command again uploads what is missing" in caplog.text
