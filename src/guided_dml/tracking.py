@@ -245,11 +245,12 @@ def close_abandoned(client: MlflowClient, experiment_id: str) -> None:
     """Close the runs that killed processes of this machine left open."""
     open_here = f"attributes.status = 'RUNNING' AND tags.host = '{socket.gethostname()}'"
     for run in client.search_runs([experiment_id], open_here):
-        if not _alive(int(run.data.tags["process"])):
+        if not alive(int(run.data.tags["process"])):
             client.set_terminated(run.info.run_id, "KILLED")
 
 
-def _alive(process: int) -> bool:
+def alive(process: int) -> bool:
+    """Return whether a process of this machine is there."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

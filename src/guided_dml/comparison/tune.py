@@ -18,6 +18,7 @@ from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.worker import compute
 from guided_dml.errors import InputError
 from guided_dml.provenance import git_state
+from guided_dml.tracking import alive
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -88,9 +89,10 @@ def tune(
     with session(project, data_set, fixed) as (_, context):
         shared = context.config_loader["parameters"]
     study = _study(project, f"{data_set} {method} {base.settings}")
-    to_do = trials - sum(trial.state.is_finished() for trial in study.trials)
-    say(f"{method} on {data_set}: {trials - max(0, to_do)} trials before, {max(0, to_do)} to do")
-    if to_do > 0:
+    before = len(_complete(study))
+    to_do = max(0, trials - before)
+    say(f"{method} on {data_set}: {before} trials before, {to_do} to do")
+    if to_do:
         with cluster(workers, scheduler) as client:
             for trial in _tried(client, project, study, base, shared, to_do):
                 say(f"trial {trial.number}: {_score(trial)} with {_settings(trial)}")
@@ -112,9 +114,17 @@ def _study(project: Path, name: str) -> Study:
     )
     # Those of a killed command are tried again, with the same settings.
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study.enqueue_trial(trial.params)
-        study.tell(trial.number, state=TrialState.FAIL)
+        host, process = trial.user_attrs.get("of", (None, 0))
+        if host == socket.gethostname() and not alive(process):
+            study.enqueue_trial(trial.params)
+            study.tell(trial.number, state=TrialState.FAIL)
     return study
+
+
+def _complete(study: Study) -> list[FrozenTrial]:
+    from optuna.trial import TrialState
+
+    return study.get_trials(states=(TrialState.COMPLETE,))
 
 
 def _tried(
@@ -123,7 +133,6 @@ def _tried(
     """Try as many settings at once as there are workers, and yield the trials as they end."""
     from distributed import as_completed
     from optuna.distributions import FloatDistribution
-    from optuna.trial import TrialState
 
     space: dict[str, Any] = {
         name: FloatDistribution(*ends, log=True)
@@ -133,6 +142,7 @@ def _tried(
 
     def start() -> Any:
         trial = study.ask(space)
+        trial.set_user_attr("of", (socket.gethostname(), os.getpid()))
         parameters = merged(base.parameters, *map(_nested, trial.params.items()))
         key = settings_key(merged(shared, parameters), base.method, base.data_version)
         planned = base._replace(parameters=parameters, settings=key)
@@ -146,7 +156,7 @@ def _tried(
         if error is None:
             yield study.tell(trial, future.result()["scores"][SCORE])
         elif isinstance(error, InputError):  # (the training diverged)
-            yield study.tell(trial, state=TrialState.FAIL)
+            yield study.tell(trial, 0.0)
         else:
             raise error
         if len(trials) < count:
@@ -159,7 +169,7 @@ def _nested(item: tuple[str, float]) -> Nested:
 
 
 def _score(trial: FrozenTrial) -> str:
-    return "diverged" if trial.value is None else f"MAP@R {100 * trial.value:.2f}"
+    return f"MAP@R {100 * trial.value:.2f}" if trial.value else "diverged"
 
 
 def _settings(trial: FrozenTrial) -> str:
@@ -174,16 +184,16 @@ def _write(
     method: str,
     say: Callable[[str], Any],
 ) -> Path:
-    succeeded = [trial for trial in study.trials if trial.value is not None]
-    if not succeeded:
-        raise InputError(f"{method} on {data_set}: every trial diverged; no settings are written")
     best = study.best_trial
+    if not best.value:
+        raise InputError(f"{method} on {data_set}: every trial diverged; no settings are written")
     file, commit = tuned_file(project, data_set, method), git_state(project)["commit"]
     file.parent.mkdir(exist_ok=True)
     settings = merged(*map(_nested, sorted(best.params.items())))
     fixed = {k: v for k, v in base.parameters.items() if k not in ("tracking", "seed")}
+    count = len(_complete(study))
     file.write_text(
-        f"# kedro tune --env {data_set} --method {method}: the best of {len(study.trials)} trials, "
+        f"# kedro tune --env {data_set} --method {method}: the best of {count} trials, "
         f"{_score(best)}\n"
         f"# on the validation images with seed {SEED}; commit {commit}, data {base.data_version}.\n"
         f"# The same in all trials: {yaml.safe_dump(fixed, default_flow_style=True).strip()}\n"
