@@ -147,6 +147,33 @@ def test_ctrl_c_ends_the_run_plainly_and_marks_it_killed(project: Path) -> None:
     assert run.info.status == "KILLED"
 
 
+def test_an_interruption_while_a_line_is_logged_is_not_lost(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python's logging swallows what is raised while it writes."""
+    sent = []
+
+    class Interrupting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if not sent:
+                sent.append(record.getMessage())
+                try:
+                    os.kill(os.getpid(), signal.SIGINT)
+                except Exception:
+                    self.handleError(record)
+
+    handler = Interrupting()
+    logging.getLogger("guided_dml").addHandler(handler)
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    try:
+        result = kedro(project, "run", "--params", f"{TINY},tracking=false,gemini.epochs=1000")
+    finally:
+        logging.getLogger("guided_dml").removeHandler(handler)
+    assert len(sent) == 1
+    assert result.exit_code == 130
+    assert "interrupted" in result.stderr
+
+
 def test_a_full_disk_leaves_the_last_good_versions(project: Path) -> None:
     """RLIMIT_FSIZE fails a write like a full disk does: in the middle of a file."""
     assert (
