@@ -151,7 +151,7 @@ def test_an_interruption_while_a_line_is_logged_is_not_lost(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Python's logging swallows what is raised while it writes."""
-    sent = []
+    sent: list[str] = []
 
     class Interrupting(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

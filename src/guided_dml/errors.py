@@ -7,6 +7,10 @@ class InputError(ValueError):
     """Data, a parameter or the machine is not as the run needs it; shown without a traceback."""
 
 
+class DivergedError(InputError):
+    """A training's loss or weights are not finite."""
+
+
 class Interrupted(Exception):  # noqa: N818
     """The user or the system asked the run to stop (Ctrl-C, SIGTERM).
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import resource
 import subprocess
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,13 +20,18 @@ LIBRARIES = (
 )
 
 
+@cache
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that results depend on."""
     return {name: version(name) for name in LIBRARIES}
 
 
+@cache
 def git_state(project: Path) -> dict[str, str | bool]:
-    """Return ``commit``, and whether the tree is ``dirty``; outside of git the commit is none."""
+    """Return ``commit``, and whether the tree is ``dirty``; outside of git the commit is none.
+
+    As they were when the process first asked: later edits are not what it computes with.
+    """
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(project), *arguments]

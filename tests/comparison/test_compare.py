@@ -20,7 +20,8 @@ from kedro.framework.startup import bootstrap_project
 
 from conftest import SMALL, tracked_runs
 from guided_dml.cli import cli
-from guided_dml.comparison.compare import SCOREBOARD, Outcome, compare
+from guided_dml.comparison.compare import Outcome, compare
+from guided_dml.comparison.scoreboard import SCOREBOARD
 from guided_dml.comparison.sessions import merged
 
 TINY = "data.images_per_class=10,gemini.epochs=2,student.backbone=small_cnn,compute.device=cpu"
@@ -108,13 +109,13 @@ def test_runs_of_other_parameters_are_kept_and_not_mixed(project: Path, schedule
 
 
 def test_a_failed_run_is_reported_and_the_others_go_on(project: Path, scheduler: str) -> None:
-    diverging = {"student": {"learning_rate": 1e30, "clip_gradient_values": None, "epochs": 2}}
-    outcome, said = compared(project, scheduler, "siamese", "softmax", **diverging)
+    diverging = {"learning_rate": 1e30, "clip_gradient_values": None, "epochs": 2}
+    outcome, said = compared(project, scheduler, "siamese", "softmax", student=diverging)
     assert len(outcome.failed) + len(outcome.finished) == 2
     assert outcome.failed
     planned, reason = outcome.failed[-1]
     assert "student: the loss became" in reason or "weights are not finite" in reason
-    assert said[-1].startswith(f"failed: {planned.method} on digits, seed 0: student")
+    assert f"failed: {planned.name}: {reason}" in said
 
 
 def test_without_mlflow_scores_are_kept_and_uploaded_later(
@@ -239,6 +240,8 @@ def test_two_comparisons_at_once_share_a_scoreboard(project: Path, scheduler: st
         for process in (first, second):
             _, errors = process.communicate(timeout=200)
             assert process.returncode == 0, errors
+    _, runs = tracked_runs(project)
+    assert sum("scoreboard" in one.data.tags for one in runs) >= 20
     assert len(score_files(project)) == 20
     for path in score_files(project).values():
         json.loads(path.read_text())

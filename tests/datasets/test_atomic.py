@@ -228,7 +228,7 @@ def writers() -> Iterator[subprocess.Popen[str]]:
 
 def stop_while_writing(writer: int, root: Path) -> None:
     def halves() -> list[Path]:
-        return list(root.glob("file/*/file.partial"))
+        return list(root.glob("file/*/file.*.partial"))
 
     give_up = time.monotonic() + 120
     while time.monotonic() < give_up:
@@ -256,7 +256,7 @@ def test_a_killed_process_leaves_the_version_before(
         os.kill(writer, signal.SIGKILL)
     while Path(f"/proc/{writer}").exists():
         time.sleep(0.001)
-    (half,) = tmp_path.glob("file/*/file.partial")
+    (half,) = tmp_path.glob("file/*/file.*.partial")
     whole = sorted(tmp_path.glob("file/*/file"))
     assert half.parent not in [path.parent for path in whole]
     assert loaded(kind, tmp_path, 1_000_000) == int(whole[-1].parent.name) % 4

@@ -155,10 +155,19 @@ def test_embeddings_of_length_one_are_scored_as_such(
 ) -> None:
     student = parameters.student.model_copy(update={"backbone": "small_cnn"})
     weights = build_embedder(0, 1, student, unit_length=True).state_dict()
-    names = ("train", "test", "normalisation", "split")
-    data = [inputs[name] for name in names]
+    train, test, normalisation, split = (
+        inputs[name] for name in ("train", "test", "normalisation", "split")
+    )
     for part in embed_images(
-        weights, *data, student, True, parameters.evaluation, parameters.compute
+        weights,
+        train,
+        test,
+        normalisation,
+        split,
+        student,
+        True,
+        parameters.evaluation,
+        parameters.compute,
     ):
         lengths = part["embeddings"].norm(dim=1)
         torch.testing.assert_close(lengths, torch.ones(len(lengths)))

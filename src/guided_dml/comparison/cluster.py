@@ -7,31 +7,35 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from guided_dml.errors import InputError
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client
+
+Job = TypeVar("Job")
 
 #: Seconds until a scheduler that does not answer counts as unreachable.
 PATIENCE = 10
 
 
 @contextmanager
-def cluster(workers: int | None, scheduler: str | None) -> Iterator[Client]:
+def cluster(workers: int | None, scheduler: str | None, most: int) -> Iterator[Client]:
     """Connect to the running cluster at ``scheduler``, or start one here and stop it at the end.
 
     Args:
         workers: Processes to start here; by default one for each GPU, else for each core.
         scheduler: Address of a running scheduler, such as ``tcp://host:8786``.
+        most: How many runs there are; no more processes are started.
 
     Raises:
         InputError: The scheduler does not answer, or has no worker.
     """
-    with _connected(scheduler) if scheduler else _local(workers) as client:
+    with _connected(scheduler) if scheduler else _local(workers, most) as client:
         yield client
 
 
@@ -56,12 +60,12 @@ def _connected(scheduler: str) -> Iterator[Client]:
 
 
 @contextmanager
-def _local(workers: int | None) -> Iterator[Client]:
+def _local(workers: int | None, most: int) -> Iterator[Client]:
     import dask
     from torch import cuda
 
     gpus, cores = cuda.device_count(), len(os.sched_getaffinity(0))
-    count = workers or gpus or cores
+    count = min(workers or gpus or cores, most)
     # Runs that compete for the same cores slow each other down many times over.
     threads = str(max(1, cores // count))
     of_workers = {
@@ -96,11 +100,14 @@ def _local(workers: int | None) -> Iterator[Client]:
 def _one_gpu(gpus: int) -> Any:
     from distributed import WorkerPlugin
 
+    everything = ",".join(map(str, range(gpus)))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", everything).split(",")
+
     class OneGPU(WorkerPlugin):
         """Shows each worker one GPU only, before PyTorch looks."""
 
         def setup(self, worker: Any) -> None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = str(int(worker.name) % gpus)
+            os.environ["CUDA_VISIBLE_DEVICES"] = visible[int(worker.name) % len(visible)]
 
     return OneGPU()
 
@@ -110,8 +117,52 @@ def workers_of(client: Client) -> int:
     return max(1, len(client.scheduler_info()["workers"]))
 
 
-def submit(client: Client, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
-    """Send a piece of work, to a worker with a GPU where there is one."""
-    workers = client.scheduler_info()["workers"].values()
-    on_gpu = any(worker["resources"].get("GPU") for worker in workers)
-    return client.submit(work, *arguments, pure=False, resources={"GPU": 1} if on_gpu else None)
+def each(
+    client: Client, work: Callable[..., Any], jobs: Iterable[tuple[Job, tuple[Any, ...]]]
+) -> Iterator[tuple[Job, Any, BaseException | None]]:
+    """Do pieces of work, one at a time to a worker, and yield them as they end.
+
+    No more are sent than there are workers: Dask blames a lost worker on all that waits there.
+    None that has ended is kept: Dask would do it again if its worker were lost later.
+
+    Args:
+        client: Of the cluster.
+        work: What to do; on a worker with a GPU, where there is one.
+        jobs: Anything, and the arguments of its work; asked for the next when a worker is free.
+
+    Yields:
+        The job, its result, and the error in place of a result.
+    """
+    from distributed import as_completed
+
+    source, under_way, ended = iter(jobs), dict[Any, Job](), as_completed()
+
+    def fill() -> None:
+        workers = client.scheduler_info()["workers"].values()
+        on_gpu = any(worker["resources"].get("GPU") for worker in workers)
+        resources = {"GPU": 1} if on_gpu else None
+        for job, arguments in islice(source, max(0, workers_of(client) - len(under_way))):
+            future = client.submit(work, *arguments, pure=False, resources=resources)
+            under_way[future] = job
+            ended.add(future)
+
+    fill()
+    for future in ended:
+        job = under_way.pop(future)
+        if future.status in ("cancelled", "lost"):
+            yield job, None, RuntimeError("the connection to the scheduler was lost")
+        else:
+            error = future.exception()
+            yield job, None if error else future.result(), error
+        future.release()
+        fill()
+
+
+def reason(error: BaseException) -> str:
+    """Return why a piece of work failed, in a line."""
+    from distributed import KilledWorker
+
+    if isinstance(error, KilledWorker):
+        return "its worker was lost again and again (killed, or out of memory)"
+    text = str(error).strip().splitlines() or [type(error).__name__]
+    return text[0] if isinstance(error, InputError) else f"{type(error).__name__}: {text[0]}"

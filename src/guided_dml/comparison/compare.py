@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.runner import SequentialRunner
 
-from guided_dml.comparison.cluster import cluster, submit, workers_of
-from guided_dml.comparison.plan import Plan, Run, plan_data_set, settings_key
+from guided_dml.comparison.cluster import cluster, each, reason, workers_of
+from guided_dml.comparison.plan import Plan, Run, announce, plan_data_set
+from guided_dml.comparison.scoreboard import finished
 from guided_dml.comparison.sessions import Nested, session
 from guided_dml.comparison.upload import Uploader
 from guided_dml.comparison.worker import compute
@@ -22,11 +21,6 @@ from guided_dml.progress import progress_bar
 
 if TYPE_CHECKING:
     from distributed import Client
-
-logger = logging.getLogger(__name__)
-
-#: Where the catalog keeps the scoreboard, one file a run.
-SCOREBOARD = Path("data/08_reporting/comparison/scoreboard")
 
 Say = Callable[[str], Any]
 
@@ -83,13 +77,16 @@ def compare(
     plans = []
     for data_set in data_sets:
         plans.append(plan_data_set(project, data_set, protocol, methods, seeds, overrides))
+        announce(project, plans[-1])
     outcome = _run_missing(project, plans, workers, scheduler, say)
+    for planned, why in outcome.failed:
+        say(f"failed: {planned.name}: {why}")
     if outcome.finished:
+        for plan in plans:  # (another comparison may have taken its place in the meantime)
+            announce(project, plan)
         tracking = any(plan.tracking for plan in plans)
         with session(project, data_sets[0], {"tracking": tracking}) as (opened, _):
             opened.run(pipeline_names=["reporting"], runner=SequentialRunner())
-    for planned, reason in outcome.failed:
-        say(f"failed: {planned.name}: {reason}")
     return outcome
 
 
@@ -107,45 +104,23 @@ def _run_missing(
     before = len(outcome.finished)
     say(f"{before + len(missing)} runs: {before} finished before, {len(missing)} to do")
     if missing:
-        with cluster(workers, scheduler) as client:
+        with cluster(workers, scheduler, len(missing)) as client:
             _compute(client, project, missing, outcome, say)
     return outcome
 
 
-def finished(project: Path, planned: Run) -> Nested | None:
-    """Return a run's record, if it is on the scoreboard and sound."""
-    path = project / SCOREBOARD / f"{planned.id}.json"
-    try:
-        record: Nested = json.loads(path.read_text("utf-8"))
-        fits = record["seed"] == planned.seed and planned.settings == settings_key(
-            record["parameters"], planned.method, record["data_version"]
-        )
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        fits = False
-    if not fits:
-        logger.warning("%s is damaged or of another run; it is computed again", path)
-        return None
-    return record
-
-
 def _compute(client: Client, project: Path, runs: list[Run], outcome: Outcome, say: Say) -> None:
-    from distributed import as_completed
-
-    futures = {submit(client, compute, str(project), planned): planned for planned in runs}
+    jobs = ((planned, (str(project), planned)) for planned in runs)
     begin = monotonic()
     with progress_bar("comparison", len(runs), unit="runs") as bar:
-        for ended, future in enumerate(as_completed(futures), start=1):
-            planned, error = futures[future], future.exception()
+        for ended, (planned, record, error) in enumerate(each(client, compute, jobs), start=1):
             if error is None:
-                record = future.result()
                 outcome.add(planned, record)
                 percent, seconds = 100 * record["scores"]["map_at_r"], record["seconds"]
                 result = f"MAP@R {percent:.2f}, {seconds:.0f} s"
             else:
-                outcome.failed.append((planned, _reason(error)))
-                result = "failed"
+                outcome.failed.append((planned, reason(error)))
+                result = f"failed: {reason(error)}"
             bar.update()
             left, failed = len(runs) - ended, len(outcome.failed)
             state = f"{ended - failed} done, {min(left, workers_of(client))} running"
@@ -158,12 +133,3 @@ def _compute(client: Client, project: Path, runs: list[Run], outcome: Outcome, s
 def _duration(seconds: float) -> str:
     minutes = seconds / 60
     return f"{minutes / 60:.1f} h" if minutes > 90 else f"{minutes:.0f} min"
-
-
-def _reason(error: BaseException) -> str:
-    from distributed import KilledWorker
-
-    if isinstance(error, KilledWorker):
-        return "its worker was lost again and again (killed, or out of memory)"
-    text = str(error).strip().splitlines() or [type(error).__name__]
-    return text[0] if isinstance(error, InputError) else f"{type(error).__name__}: {text[0]}"

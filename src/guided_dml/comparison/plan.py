@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from kedro.io import DatasetError
+from kedro.io import DatasetError, Version
 from kedro.runner import SequentialRunner
 
 from guided_dml.comparison.sessions import Nested, merged, session
@@ -22,14 +22,13 @@ from guided_dml.errors import InputError
 from guided_dml.lineage import content_hash
 from guided_dml.parameters import BASELINES, METHODS
 
-#: The comparisons that are reported, each in tables of its own.
-PROTOCOLS = ("equal", "tuned")
-
 #: Points of a data set that the report shows with their images.
 SHOWN_IMAGES = 2_000
 
 #: What the runs of a comparison read.
 PREPARED = ("train_images", "test_images", "normalisation", "split", "classes")
+
+SAVED_TOGETHER = (*PREPARED, "data_report", "pixel_scores")
 
 #: Parameters that no result depends on, or that a run brings itself.
 NOT_SETTINGS = ("seed", "tracking")
@@ -80,15 +79,20 @@ class Plan:
         data_set: The environment.
         protocol: ``equal`` or ``tuned``.
         runs: Seeds outermost, so that an unfinished comparison has seeds of all methods.
-        key: Of all methods' settings together.
+        current: What the report has to know; partition of ``comparisons``.
         tracking: Whether MLflow is to know.
     """
 
     data_set: str
     protocol: str
     runs: list[Run]
-    key: str
+    current: Nested
     tracking: bool
+
+    @property
+    def key(self) -> str:
+        """Of all methods' settings together."""
+        return _hash(self.current["settings"])
 
 
 def settings_key(parameters: Nested, method: str, data_version: str) -> str:
@@ -114,8 +118,7 @@ def plan_data_set(
     Args:
         project: The project's folder.
         data_set: The environment.
-        protocol: ``tuned`` lays each method's tuned settings below ``overrides``; runs of one
-            that is not of ``PROTOCOLS`` are not reported.
+        protocol: ``tuned`` lays each method's tuned settings below ``overrides``.
         methods: Which ones.
         seeds: How many, from 0.
         overrides: Parameters on top of the environment's.
@@ -124,7 +127,8 @@ def plan_data_set(
         InputError: A parameter is wrong, raw data are missing, or a method is not tuned.
     """
     quiet = merged(overrides, {"tracking": False})
-    versions = dict.fromkeys(PREPARED, _prepare(project, data_set, quiet))
+    version = _prepare(project, data_set, quiet)
+    versions = dict.fromkeys(PREPARED, version)
     on_top = {
         method: merged(_tuned(project, data_set, method, method in methods), quiet)
         if protocol == "tuned"
@@ -133,14 +137,26 @@ def plan_data_set(
     }
     with session(project, data_set, overrides) as (_, context):
         catalog, shared = context.catalog, context.config_loader["parameters"]
+        for name in (*PREPARED, "pixel_scores"):  # (not what another run prepares meanwhile)
+            catalog[name]._version = Version(version, None)
         contents = (content_hash(Path(catalog[name]._get_load_path())) for name in PREPARED)
         data_version = _hash(list(contents))
         keys = {
             method: settings_key(merged(shared, on_top[method]), method, data_version)
             for method in METHODS
         }
-        if protocol in PROTOCOLS:
-            _announce(catalog, data_set, protocol, keys, data_version, shared)
+        current = {
+            "data_set": data_set,
+            "protocol": protocol,
+            "settings": keys,
+            "classes": catalog.load("classes"),
+            "data_version": data_version,
+            "parameters": {name: v for name, v in shared.items() if name not in NOT_SETTINGS},
+            "pixel_scores": catalog.load("pixel_scores"),
+        }
+        queries = shared["evaluation"]["split"]
+        images = {f"{data_set}/{data_version}/{queries}": _shown_images(catalog, queries)}
+        catalog.save("scoreboard_images", images)
     runs = [
         Run(
             data_set=data_set,
@@ -155,26 +171,13 @@ def plan_data_set(
         for seed in range(seeds)
         for method in methods
     ]
-    return Plan(data_set, protocol, runs, _hash(keys), shared["tracking"])
+    return Plan(data_set, protocol, runs, current, shared["tracking"])
 
 
-def _announce(
-    catalog: Any, data_set: str, protocol: str, keys: Nested, data_version: str, shared: Nested
-) -> None:
-    """Store what the report has to know beside the scores."""
-    current = {
-        "data_set": data_set,
-        "protocol": protocol,
-        "settings": keys,
-        "classes": catalog.load("classes"),
-        "data_version": data_version,
-        "parameters": {name: v for name, v in shared.items() if name not in NOT_SETTINGS},
-        "pixel_scores": catalog.load("pixel_scores"),
-    }
-    queries = shared["evaluation"]["split"]
-    images = {f"{data_set}/{data_version}/{queries}": _shown_images(catalog, queries)}
-    catalog.save("scoreboard_images", images)
-    catalog.save("comparisons", {f"{data_set}/{protocol}": current})
+def announce(project: Path, plan: Plan) -> None:
+    """Let the report be about this comparison."""
+    with session(project, plan.data_set, {}) as (_, context):
+        context.catalog.save("comparisons", {f"{plan.data_set}/{plan.protocol}": plan.current})
 
 
 def _hash(value: Any) -> str:
@@ -200,7 +203,7 @@ def _stored(catalog: Any, wanted: Nested) -> str | None:
     """Return the newest version of the prepared data, if it is whole and as wanted."""
     try:
         report = catalog.load("data_report")
-        versions = {catalog[name].resolve_load_version() for name in (*PREPARED, "data_report")}
+        versions = {catalog[name].resolve_load_version() for name in SAVED_TOGETHER}
     except DatasetError:
         return None
     made_with = report.get("parameters")

@@ -48,11 +48,13 @@ class InMemoryRunner(SequentialRunner):
     def __init__(self) -> None:
         super().__init__()
         self.results: dict[str, MemoryDataset] = {}
+        self.catalog: CatalogProtocol[Any, Any]
 
     def run(
         self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], *rest: Any, **options: Any
     ) -> dict[str, Any]:
         """Run, with every output in memory."""
+        self.catalog = catalog
         for name in pipeline.all_outputs():
             self.results[name] = catalog[name] = _Kept(copy_mode="assign")
         outputs: dict[str, Any] = super().run(pipeline, catalog, *rest, **options)

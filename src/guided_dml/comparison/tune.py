@@ -6,6 +6,7 @@ same number of trials.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from guided_dml.comparison.cluster import cluster, submit, workers_of
+from guided_dml.comparison.cluster import cluster, each, reason
 from guided_dml.comparison.plan import Run, plan_data_set, settings_key, tuned_file
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.worker import compute
-from guided_dml.errors import InputError
+from guided_dml.errors import DivergedError, InputError
 from guided_dml.provenance import git_state
 from guided_dml.tracking import alive
 
@@ -95,9 +96,9 @@ def tune(
     to_do = max(0, trials - before)
     say(f"{method} on {data_set}: {before} trials before, {to_do} to do")
     if to_do:
-        with cluster(workers, scheduler) as client:
-            for trial in _tried(client, project, study, base, shared, to_do):
-                say(f"trial {trial.number}: {_score(trial)} with {_settings(trial)}")
+        with cluster(workers, scheduler, to_do) as client:
+            for trial, why in _tried(client, project, study, base, shared, to_do):
+                say(f"trial {trial.number}: {why or _score(trial)} with {_settings(trial)}")
     return _write(project, study, base, data_set, method, say)
 
 
@@ -112,8 +113,10 @@ def _study(project: Path, name: str) -> Study:
         study_name=name,
         direction="maximize",
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=0, constant_liar=True),
     )
+    # Another seed in each command, or its first trials would be those of the first one again.
+    seed = len(study.trials)
+    study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     # Those of a killed command are tried again, with the same settings.
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         host, process = trial.user_attrs.get("of", (None, 0))
@@ -131,38 +134,33 @@ def _complete(study: Study) -> list[FrozenTrial]:
 
 def _tried(
     client: Client, project: Path, study: Study, base: Run, shared: Nested, count: int
-) -> Iterator[FrozenTrial]:
+) -> Iterator[tuple[FrozenTrial, str]]:
     """Try as many settings at once as there are workers, and yield the trials as they end."""
-    from distributed import as_completed
     from optuna.distributions import FloatDistribution
+    from optuna.trial import TrialState
 
     space: dict[str, Any] = {
         name: FloatDistribution(*ends, log=True)
         for name, ends in (COMMON | OWN[base.method]).items()
     }
-    trials: dict[Any, Trial] = {}
 
-    def start() -> Any:
-        trial = study.ask(space)
-        trial.set_user_attr("of", (socket.gethostname(), os.getpid()))
-        parameters = merged(base.parameters, *map(_nested, trial.params.items()))
-        key = settings_key(merged(shared, parameters), base.method, base.data_version)
-        planned = base._replace(parameters=parameters, settings=key)
-        future = submit(client, compute, str(project), planned, False)
-        trials[future] = trial
-        return future
+    def jobs() -> Iterator[tuple[Trial, tuple[Any, ...]]]:
+        for _ in range(count):
+            trial = study.ask(space)
+            trial.set_user_attr("of", (socket.gethostname(), os.getpid()))
+            parameters = merged(base.parameters, *map(_nested, trial.params.items()))
+            key = settings_key(merged(shared, parameters), base.method, base.data_version)
+            yield trial, (str(project), base._replace(parameters=parameters, settings=key), False)
 
-    running = as_completed([start() for _ in range(min(count, workers_of(client)))])
-    for future in running:
-        trial, error = trials[future], future.exception()
+    for trial, record, error in each(client, compute, jobs()):
         if error is None:
-            yield study.tell(trial, future.result()["scores"][SCORE])
-        elif isinstance(error, InputError):  # (the training diverged)
-            yield study.tell(trial, 0.0)
-        else:
+            yield study.tell(trial, record["scores"][SCORE]), ""
+        elif isinstance(error, DivergedError):
+            yield study.tell(trial, 0.0), reason(error)
+        elif isinstance(error, InputError):
             raise error
-        if len(trials) < count:
-            running.add(start())
+        else:
+            yield study.tell(trial, state=TrialState.FAIL), reason(error)
 
 
 def _nested(item: tuple[str, float]) -> Nested:
@@ -171,7 +169,7 @@ def _nested(item: tuple[str, float]) -> Nested:
 
 
 def _score(trial: FrozenTrial) -> str:
-    return f"MAP@R {100 * trial.value:.2f}" if trial.value else "diverged"
+    return f"MAP@R {100 * (trial.value or 0):.2f}"
 
 
 def _settings(trial: FrozenTrial) -> str:
@@ -186,21 +184,23 @@ def _write(
     method: str,
     say: Callable[[str], Any],
 ) -> Path:
+    if not any(trial.value for trial in _complete(study)):
+        raise InputError(f"{method} on {data_set}: every trial failed; no settings are written")
     best = study.best_trial
-    if not best.value:
-        raise InputError(f"{method} on {data_set}: every trial diverged; no settings are written")
     file, commit = tuned_file(project, data_set, method), git_state(project)["commit"]
     file.parent.mkdir(exist_ok=True)
     settings = merged(*map(_nested, sorted(best.params.items())))
     fixed = {k: v for k, v in base.parameters.items() if k not in ("tracking", "seed")}
     count = len(_complete(study))
-    file.write_text(
+    partial = file.with_suffix(".partial")
+    partial.write_text(
         f"# kedro tune --env {data_set} --method {method}: the best of {count} trials, "
         f"{_score(best)}\n"
         f"# on the validation images with seed {SEED}; commit {commit}, data {base.data_version}.\n"
-        f"# The same in all trials: {yaml.safe_dump(fixed, default_flow_style=True).strip()}\n"
+        f"# The same in all trials: {json.dumps(fixed)}\n"
         + yaml.safe_dump(settings, sort_keys=False)
     )
+    partial.replace(file)
     say(f"{method} on {data_set}: {_score(best)} with {_settings(best)}")
     say(f"written: {file.relative_to(project)}")
     return file

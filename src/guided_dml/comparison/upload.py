@@ -18,17 +18,13 @@ from guided_dml.tracking import close_abandoned, experiment_of, flat, mlflow_sto
 
 logger = logging.getLogger(__name__)
 
-#: Children that one question to MLflow may be answered with.
-MOST_CHILDREN = 50_000
-
 
 class Uploader:
     """MLflow's side of the comparison on one data set; trouble there is a warning, once."""
 
     def __init__(self, project: Path, plan: Plan) -> None:
-        """Find the comparison's run, or make it, and what was uploaded before."""
+        """Find the comparison's run, or make it."""
         self._project, self._plan = project, plan
-        self._uploaded: set[str] = set()
         self._working = plan.tracking
         self._attempt(self._open)
 
@@ -39,8 +35,7 @@ class Uploader:
             place: Its partition.
             record: Its content.
         """
-        if place not in self._uploaded:
-            self._attempt(lambda: self._upload(place, record))
+        self._attempt(lambda: self._upload(place, record))
 
     def _attempt(self, work: Any) -> None:
         if not self._working:
@@ -70,12 +65,6 @@ class Uploader:
             if found
             else self._run(f"comparison {plan.protocol}", {"comparison": comparison})
         )
-        children = self._client.search_runs(
-            [self._experiment],
-            f"tags.`mlflow.parentRunId` = '{self._parent}' AND attributes.status = 'FINISHED'",
-            max_results=MOST_CHILDREN,
-        )
-        self._uploaded = {child.data.tags["scoreboard"] for child in children}
         self._client.set_terminated(self._parent, "FINISHED")
 
     def _run(self, name: str, tags: dict[str, str]) -> str:
@@ -86,6 +75,9 @@ class Uploader:
     def _upload(self, place: str, record: Nested) -> None:
         from mlflow.entities import Metric, Param
 
+        there = f"tags.scoreboard = '{place}' AND attributes.status = 'FINISHED'"
+        if self._client.search_runs([self._experiment], there, max_results=1):
+            return
         facts = ("data_set", "protocol", "method", "seed", "data_version", "device", "finished")
         tags = {name.replace("_", " "): str(record[name]) for name in facts}
         tags |= {"mlflow.parentRunId": self._parent, "scoreboard": place}
@@ -104,4 +96,3 @@ class Uploader:
             params=[Param(name, str(value)) for name, value in flat(record["parameters"])],
         )
         self._client.set_terminated(child, "FINISHED")
-        self._uploaded.add(place)

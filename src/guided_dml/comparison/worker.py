@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from guided_dml.comparison.plan import Run, settings_key
+from guided_dml.comparison.scoreboard import finished
 from guided_dml.comparison.sessions import InMemoryRunner, Nested, session
 from guided_dml.errors import InputError
 from guided_dml.parameters import BASELINES
@@ -36,9 +37,18 @@ def compute(project: str, planned: Run, store: bool = True) -> Nested:
         InputError: The configuration is not the one that the run was planned with, or its
             training failed for a reason that the user can mend.
     """
-    from guided_dml.provenance import peak_memory_mb, start_peak_memory
+    from guided_dml.provenance import (
+        git_state,
+        library_versions,
+        peak_memory_mb,
+        start_peak_memory,
+    )
 
     method, runner = planned.method, InMemoryRunner()
+    done = finished(Path(project), planned) if store else None
+    if done:  # (by another comparison at the same time)
+        return done
+    made_with = {"git": git_state(Path(project)), "libraries": library_versions()}
     with _alone, session(Path(project), planned.data_set, planned.parameters) as (opened, context):
         for name in ("guided_dml", "kedro", "kedro_viz"):  # (the parent speaks for all)
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -56,9 +66,10 @@ def compute(project: str, planned: Run, store: bool = True) -> Nested:
         results = {name: kept.load() for name, kept in runner.results.items()}
         measured = {
             "seconds": round(perf_counter() - begin, 2),
+            "resumed": runner.catalog.load("checkpoints").resumed,
             "peak_memory_mb": round(peak_memory_mb()),
         }
-        record = _record(Path(project), planned, parameters, results) | measured
+        record = _record(planned, parameters, results) | made_with | measured
         if store:
             embeddings = results[f"{method}.query_embeddings"]
             context.catalog.save("scoreboard_embeddings", {planned.id: embeddings})
@@ -66,8 +77,8 @@ def compute(project: str, planned: Run, store: bool = True) -> Nested:
     return record
 
 
-def _record(project: Path, planned: Run, parameters: Nested, results: dict[str, Any]) -> Nested:
-    from guided_dml.provenance import device_name, git_state, library_versions
+def _record(planned: Run, parameters: Nested, results: dict[str, Any]) -> Nested:
+    from guided_dml.provenance import device_name
 
     method = planned.method
     teacher = results.get("gemini_history")
@@ -85,8 +96,6 @@ def _record(project: Path, planned: Run, parameters: Nested, results: dict[str, 
         },
         "parameters": parameters,
         "data_version": planned.data_version,
-        "git": git_state(project),
         "device": device_name(parameters["compute"]["device"]),
-        "libraries": library_versions(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }

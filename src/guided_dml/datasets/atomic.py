@@ -2,7 +2,7 @@
 
 Kedro's datasets write through fsspec. A process killed while writing would leave half a file
 under the newest version, and the next load would fail. Here a file is written beside its place
-as ``NAME.partial``, flushed to the disk, and renamed when it was closed without an error.
+as ``NAME.<random>.partial``, flushed to the disk, and renamed when it was closed without an error.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 from typing import Any
+from uuid import uuid4
 
 import fsspec
 from fsspec.implementations.local import LocalFileOpener, LocalFileSystem
@@ -38,7 +39,8 @@ class AtomicLocalFileSystem(LocalFileSystem):  # type: ignore[misc]
 
 class _PartialFile(LocalFileOpener):  # type: ignore[misc]
     def __init__(self, path: str, mode: str, **options: Any) -> None:
-        self._place, self._partial = path, f"{path}.partial"
+        # (a name of its own: two processes may write the same file)
+        self._place, self._partial = path, f"{path}.{uuid4().hex[:8]}.partial"
         super().__init__(self._partial, mode, **options)
 
     def close(self) -> None:

@@ -48,6 +48,12 @@ class DeferredDataset(AbstractVersionedDataset[Any, Any]):
         """Let the other dataset save it."""
         self._at(self._get_save_path()).save(data)
 
+    def _exists(self) -> bool:
+        try:
+            return bool(self._exists_function(str(self._get_load_path())))
+        except VersionNotFoundError:
+            return False
+
     @property
     def preview(self) -> Callable[..., Any]:
         """The other dataset's preview, for kedro-viz; there is none before a version is stored."""

@@ -80,11 +80,10 @@ class Checkpoint:
         if not self.path.exists():
             return []
         from safetensors import safe_open
-        from safetensors.torch import load_file
 
-        with safe_open(self.path, "pt") as file:
+        with safe_open(self.path, "pt") as file:  # (one opening: the file may be replaced)
             rows: list[Any] = json.loads(file.metadata()["history"])
-        tensors = load_file(self.path)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         model.load_state_dict(
             {name.removeprefix("model."): v for name, v in tensors.items() if "model." in name}
         )
@@ -106,6 +105,8 @@ class CheckpointStore:
         """Remember the folder; it is made when the first checkpoint is due."""
         self._folder = folder
         self._used: list[Path] = []
+        self.resumed = False
+        """Whether a training went on from where another process had left it."""
 
     def of(self, name: str, *inputs: object) -> Checkpoint:
         """Return the checkpoint of a training.
@@ -117,6 +118,7 @@ class CheckpointStore:
         key = fingerprint(torch.__version__, _source_code(), *inputs)
         path = self._folder / f"{name}-{key}.safetensors"
         self._used.append(path)
+        self.resumed |= path.exists()
         return Checkpoint(path, saved=monotonic())
 
     def remove_used(self) -> None:

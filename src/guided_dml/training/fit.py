@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
-from guided_dml.errors import InputError
+from guided_dml.errors import DivergedError
 from guided_dml.parameters import TrainingParameters
 from guided_dml.progress import progress_bar
 from guided_dml.training.batches import Batches
@@ -55,7 +55,7 @@ def fit(
         (at its start) and ``images_seen`` (since the first epoch's start).
 
     Raises:
-        InputError: A loss is not finite; names the step and the learning rate.
+        DivergedError: A loss is not finite; names the step and the learning rate.
     """
     optimiser = SGD(
         model.parameters(),
@@ -94,7 +94,7 @@ def fit(
                 last = epoch == parameters.epochs
                 checkpoint.save_if_due(model, optimiser, batches.generator, rows, last=last)
     if not all(weight.isfinite().all() for weight in model.parameters()):
-        raise InputError(f"{name}: the last step's weights are not finite; {_remedy(name)}")
+        raise DivergedError(f"{name}: the last step's weights are not finite; {_remedy(name)}")
     return pd.DataFrame(rows, columns=["epoch", "loss", "learning_rate", "images_seen"])
 
 
@@ -141,7 +141,7 @@ def _refuse_divergence(
     recent = torch.stack(losses[-interval:])
     if not recent.isfinite().all():
         first = int(recent.isfinite().logical_not().nonzero()[0])
-        raise InputError(
+        raise DivergedError(
             f"{name}: the loss became {recent[first].item()} at epoch {epoch}, step "
             f"{len(losses) - len(recent) + first + 1}, with {name}.learning_rate="
             f"{parameters.learning_rate:g}; {_remedy(name)}"

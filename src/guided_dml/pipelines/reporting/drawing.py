@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -59,9 +58,7 @@ def panels(comparisons: Sequence[Comparison]) -> list[Methods]:
             scores=list(SHOWN.values()),
             means=np.array([[mean.mean for mean in line] for line in means]),
             half_widths=np.array([[mean.half_width for mean in line] for line in means]),
-            seconds=np.array(
-                [median(run.seconds for run in runs) for runs in comparison.runs.values()]
-            ),
+            seconds=np.array([comparison.seconds(method) for method in comparison.runs]),
         )
         found.append(panel)
     return found

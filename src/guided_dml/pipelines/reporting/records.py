@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Annotated, Any, Literal, TypeVar
 
 from kedro.io import DatasetError
@@ -69,6 +70,7 @@ class Run(_Stored):
     queries: Literal["test", "validation"]
     images_seen: ImagesSeen
     seconds: Annotated[float, Field(ge=0)]
+    resumed: bool = False
     peak_memory_mb: Annotated[float, Field(ge=0)]
     parameters: dict[str, Any]
     data_version: str
@@ -103,6 +105,11 @@ class Comparison:
 
     about: About
     runs: dict[str, list[Run]]
+
+    def seconds(self, method: str) -> float:
+        """The median time of a method's runs, without those that went on from a checkpoint."""
+        runs = self.runs[method]
+        return median(run.seconds for run in [r for r in runs if not r.resumed] or runs)
 
     @property
     def all_runs(self) -> list[Run]:

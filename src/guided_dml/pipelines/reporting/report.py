@@ -128,7 +128,7 @@ def _scores_table(comparison: Comparison, values: pd.DataFrame) -> Table:
             cells.append(Cell(shown, bold=round(100 * value["mean"], 2) == best[score]))
         seen = [run.images_seen.student + run.images_seen.teacher for run in runs]
         cells.append(Cell(_amount(median(seen))))
-        cells.append(Cell(_seconds(median(run.seconds for run in runs))))
+        cells.append(Cell(_seconds(comparison.seconds(method))))
         groups.append([cells])
     pixels = [percent(comparison.about.pixel_scores.get(score, math.nan)) for score in SHOWN]
     line = ["Raw pixels (1-NN)", DASH, *pixels, DASH, DASH]
