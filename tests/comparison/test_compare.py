@@ -216,6 +216,10 @@ def test_a_killed_worker_and_ctrl_c_lose_only_what_was_under_way(project: Path) 
         for worker in workers_of(process):
             os.kill(worker, signal.SIGKILL)
         wait_for(project, f"{SCOREBOARD}/digits/equal/softmax/*/seed_0.json", process)
+        done = score_files(project)["softmax seed_0"].stat().st_mtime_ns
+        for worker in workers_of(process):
+            os.kill(worker, signal.SIGKILL)
+        wait_for(project, "data/06_models/digits/checkpoints/*.safetensors", process)
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -228,6 +232,8 @@ def test_a_killed_worker_and_ctrl_c_lose_only_what_was_under_way(project: Path) 
     assert process.returncode == 0, errors
     assert "2 runs: 1 finished before, 1 to do" in output
     assert sorted(score_files(project)) == ["softmax seed_0", "softmax seed_1"]
+    assert score_files(project)["softmax seed_0"].stat().st_mtime_ns == done
+    assert json.loads(score_files(project)["softmax seed_1"].read_text())["resumed"]
     assert not list(project.glob("data/06_models/digits/checkpoints/*"))
     with closing(sqlite3.connect(project / "mlruns" / "mlflow.db")) as connection:
         states = connection.execute("select distinct status from runs").fetchall()
