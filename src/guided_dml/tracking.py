@@ -164,10 +164,9 @@ class TrackedRun:
             tags: Of the run.
             parameters: Nested; logged under their full names (``student.epochs``).
         """
-        from mlflow import MlflowClient
         from mlflow.entities import Param
 
-        self._client = MlflowClient(mlflow_store(project))
+        self._client = mlflow_client(project)
         experiment_id = experiment_of(self._client, project, experiment)
         close_abandoned(self._client, experiment_id)
         own = {"host": socket.gethostname(), "process": str(os.getpid())}
@@ -217,11 +216,20 @@ def _training_goes_on() -> Iterator[None]:
         logger.warning("MLflow did not record this (the run goes on): %s", reason)
 
 
-def mlflow_store(project: Path) -> str:
-    """Return the address of MLflow's store."""
-    (project / "mlruns").mkdir(exist_ok=True)
-    default = f"sqlite:///{project / 'mlruns' / 'mlflow.db'}"
-    return os.environ.get("MLFLOW_TRACKING_URI", default)
+def mlflow_client(project: Path) -> MlflowClient:
+    """Return a client of MLflow's store, which is set up at its first use.
+
+    By one process at a time: two that began at once would leave a broken database.
+    """
+    from filelock import FileLock
+    from mlflow import MlflowClient
+
+    folder = project / "mlruns"
+    folder.mkdir(exist_ok=True)
+    client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db"))
+    with FileLock(folder / "mlflow.lock", timeout=60):
+        client.search_experiments(max_results=1)
+    return client
 
 
 def experiment_of(client: MlflowClient, project: Path, name: str) -> str:

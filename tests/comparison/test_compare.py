@@ -198,7 +198,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
 
 
 def wait_for(project: Path, pattern: str, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not list(project.glob(pattern)):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, f"{pattern} did not appear"
@@ -208,7 +208,7 @@ def wait_for(project: Path, pattern: str, process: subprocess.Popen[str]) -> Non
 LONG = f"{TINY},student.epochs=800"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_killed_worker_and_ctrl_c_lose_only_what_was_under_way(project: Path) -> None:
     options = ("--methods", "softmax", "--seeds", "2", "--workers", "1", "--params", LONG)
     with started(project, *options) as process:

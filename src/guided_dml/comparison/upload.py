@@ -14,7 +14,7 @@ from typing import Any
 
 from guided_dml.comparison.plan import Plan
 from guided_dml.comparison.sessions import Nested
-from guided_dml.tracking import close_abandoned, experiment_of, flat, mlflow_store
+from guided_dml.tracking import close_abandoned, experiment_of, flat, mlflow_client
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +52,8 @@ class Uploader:
             )
 
     def _open(self) -> None:
-        from mlflow import MlflowClient
-
         plan = self._plan
-        self._client = MlflowClient(mlflow_store(self._project))
+        self._client = mlflow_client(self._project)
         self._experiment = experiment_of(self._client, self._project, plan.data_set)
         close_abandoned(self._client, self._experiment)
         comparison = f"{plan.protocol} {plan.key}"
