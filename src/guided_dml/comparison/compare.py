@@ -117,17 +117,17 @@ def _compute(client: Client, project: Path, runs: list[Run], outcome: Outcome, s
             if error is None:
                 outcome.add(planned, record)
                 percent, seconds = 100 * record["scores"]["map_at_r"], record["seconds"]
-                result = f"MAP@R {percent:.2f}, {seconds:.0f} s"
+                result = f"MAP@R {percent:.2f} ({seconds:.0f} s)"
             else:
                 outcome.failed.append((planned, reason(error)))
                 result = f"failed: {reason(error)}"
             bar.update()
             left, failed = len(runs) - ended, len(outcome.failed)
-            state = f"{ended - failed} done, {min(left, workers_of(client))} running"
-            state += f", {failed} failed of {len(runs)}"
+            state = f"{min(left, workers_of(client))} running, {failed} failed"
             to_go = (monotonic() - begin) / ended * left
             with bar.external_write_mode():
-                say(f"[{state}, {_duration(to_go)} left] {planned.name}: {result}")
+                line = f"{ended}/{len(runs)} {planned.name}: {result}"
+                say(f"{line}; {state}, {_duration(to_go)} left")
 
 
 def _duration(seconds: float) -> str:

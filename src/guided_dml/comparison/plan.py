@@ -67,8 +67,8 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The run in words."""
-        return f"{self.method} on {self.data_set}, seed {self.seed}"
+        """Data set, method and seed."""
+        return f"{self.data_set} {self.method} {self.seed}"
 
 
 @dataclass(frozen=True)
