@@ -189,10 +189,11 @@ def started(project: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
     """Return the processes that Dask spawned."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    lists = Path(f"/proc/{process.pid}/task").glob("*/children")
     return [
         int(child)
-        for child in children
+        for children in lists
+        for child in children.read_text().split()
         if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()
     ]
 
@@ -213,12 +214,12 @@ def test_a_killed_worker_and_ctrl_c_lose_only_what_was_under_way(project: Path) 
     options = ("--methods", "softmax", "--seeds", "2", "--workers", "1", "--params", LONG)
     with started(project, *options) as process:
         wait_for(project, "data/06_models/digits/checkpoints/*.safetensors", process)
-        for worker in workers_of(process):
-            os.kill(worker, signal.SIGKILL)
+        (worker,) = workers_of(process)
+        os.kill(worker, signal.SIGKILL)
         wait_for(project, f"{SCOREBOARD}/digits/equal/softmax/*/seed_0.json", process)
         done = score_files(project)["softmax seed_0"].stat().st_mtime_ns
-        for worker in workers_of(process):
-            os.kill(worker, signal.SIGKILL)
+        (worker,) = workers_of(process)
+        os.kill(worker, signal.SIGKILL)
         wait_for(project, "data/06_models/digits/checkpoints/*.safetensors", process)
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
