@@ -227,7 +227,7 @@ def mlflow_client(project: Path) -> MlflowClient:
     folder = project / "mlruns"
     folder.mkdir(exist_ok=True)
     client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db"))
-    with FileLock(folder / "mlflow.lock", timeout=60):
+    with FileLock(folder / "mlflow.lock", timeout=600):
         client.search_experiments(max_results=1)
     return client
 

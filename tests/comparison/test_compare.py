@@ -242,13 +242,14 @@ def test_a_killed_worker_and_ctrl_c_lose_only_what_was_under_way(project: Path) 
 
 
 def test_two_comparisons_at_once_share_a_scoreboard(project: Path, scheduler: str) -> None:
-    options = ("--methods", "softmax,anchors", "--scheduler", scheduler, "--params", TINY)
+    options = ["--methods", "softmax,anchors", "--scheduler", scheduler, "--seeds", "2"]
+    options += ["--params", TINY]
     with started(project, *options) as first, started(project, *options) as second:
         for process in (first, second):
             _, errors = process.communicate(timeout=200)
             assert process.returncode == 0, errors
     _, runs = tracked_runs(project)
-    assert sum("scoreboard" in one.data.tags for one in runs) >= 20
-    assert len(score_files(project)) == 20
+    assert sum("scoreboard" in one.data.tags for one in runs) >= 4
+    assert len(score_files(project)) == 4
     for path in score_files(project).values():
         json.loads(path.read_text())
