@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 import torture
 from conftest import copy_of_project
 
@@ -23,6 +25,7 @@ def has_checkpoint(name: str) -> torture.Moment:
     return lambda project: any(project.glob(f"data/06_models/digits/checkpoints/{name}-*"))
 
 
+@pytest.mark.timeout(900)
 def test_killed_runs_lose_nothing_and_leave_nothing_behind(tmp_path: Path) -> None:
     whole, project = (copy_of_project(tmp_path / name) for name in ("whole", "killed"))
     torture.succeeded(whole, torture.start(whole, COMMAND))

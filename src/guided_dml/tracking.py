@@ -217,19 +217,26 @@ def _training_goes_on() -> Iterator[None]:
 
 
 def mlflow_client(project: Path) -> MlflowClient:
-    """Return a client of MLflow's store, which is set up at its first use.
+    """Return a client of MLflow's store; its database is set up at the first use.
 
-    By one process at a time: two that began at once would leave a broken database.
+    Beside its place and by one process at a time: one that is killed on the way, or two that
+    begin at once, would leave a broken database.
     """
     from filelock import FileLock
     from mlflow import MlflowClient
 
+    elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
+    if elsewhere:
+        return MlflowClient(elsewhere)
     folder = project / "mlruns"
     folder.mkdir(exist_ok=True)
-    client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db"))
+    database, partial = folder / "mlflow.db", folder / "mlflow.partial.db"
     with FileLock(folder / "mlflow.lock", timeout=600):
-        client.search_experiments(max_results=1)
-    return client
+        if not database.exists():
+            partial.unlink(missing_ok=True)
+            MlflowClient(f"sqlite:///{partial}").search_experiments(max_results=1)
+            partial.replace(database)
+    return MlflowClient(f"sqlite:///{database}")
 
 
 def experiment_of(client: MlflowClient, project: Path, name: str) -> str:
