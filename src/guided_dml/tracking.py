@@ -71,7 +71,7 @@ class TrackingHooks:
         }
         name = f"{subject} seed {parameters['seed']}"
         self._recorder = Recorder(
-            lambda: TrackedRun(project, tags["data set"], name, tags, parameters)
+            lambda: TrackedRun(*open_experiment(project, tags["data set"]), name, tags, parameters)
         )
 
     @hook_impl
@@ -149,32 +149,28 @@ class TrackedRun:
 
     def __init__(
         self,
-        project: Path,
+        client: MlflowClient,
         experiment: str,
         name: str,
         tags: dict[str, str],
         parameters: dict[str, Any],
     ) -> None:
-        """Open the run, and close those that a killed process of this machine left open.
+        """Open the run.
 
         Args:
-            project: The project's folder.
-            experiment: The data set's name.
+            client: Of the store.
+            experiment: Its id.
             name: Of the run.
             tags: Of the run.
             parameters: Nested; logged under their full names (``student.epochs``).
         """
         from mlflow.entities import Param
 
-        self._client = mlflow_client(project)
-        experiment_id = experiment_of(self._client, project, experiment)
-        close_abandoned(self._client, experiment_id)
+        self._client = client
         own = {"host": socket.gethostname(), "process": str(os.getpid())}
-        self._id: str = self._client.create_run(
-            experiment_id, run_name=name, tags=tags | own
-        ).info.run_id
-        self._client.log_batch(
-            self._id, params=[Param(name, str(value)) for name, value in flat(parameters)]
+        self.id: str = client.create_run(experiment, run_name=name, tags=tags | own).info.run_id
+        client.log_batch(
+            self.id, params=[Param(name, str(value)) for name, value in _flat(parameters)]
         )
 
     def log_metrics(self, metrics: dict[str, float], step: int = 0) -> None:
@@ -193,17 +189,17 @@ class TrackedRun:
             if column != "epoch"
         ]
         for start in range(0, len(metrics), 1000):  # (MLflow takes no more at once)
-            self._client.log_batch(self._id, metrics=metrics[start : start + 1000])
+            self._client.log_batch(self.id, metrics=metrics[start : start + 1000])
 
     def log_file(self, path: Path, folder: str | None) -> None:
         """Copy a stored file into the run."""
-        self._client.log_artifact(self._id, str(path), folder)
+        self._client.log_artifact(self.id, str(path), folder)
 
     def finish(self, status: str, error: str = "") -> None:
         """Close the run."""
         if error:
-            self._client.set_tag(self._id, "error", error[:5000])
-        self._client.set_terminated(self._id, status)
+            self._client.set_tag(self.id, "error", error[:5000])
+        self._client.set_terminated(self.id, status)
 
 
 @contextmanager
@@ -216,7 +212,20 @@ def _training_goes_on() -> Iterator[None]:
         logger.warning("MLflow did not record this (the run goes on): %s", reason)
 
 
-def mlflow_client(project: Path) -> MlflowClient:
+def open_experiment(project: Path, name: str) -> tuple[MlflowClient, str]:
+    """Return a client and an experiment's id; close the runs that killed processes left open.
+
+    Args:
+        project: The project's folder.
+        name: The data set's.
+    """
+    client = _client(project)
+    experiment = _experiment(client, project, name)
+    _close_abandoned(client, experiment)
+    return client, experiment
+
+
+def _client(project: Path) -> MlflowClient:
     """Return a client of MLflow's store; its database is set up at the first use.
 
     Beside its place and by one process at a time: one that is killed on the way, or two that
@@ -239,8 +248,7 @@ def mlflow_client(project: Path) -> MlflowClient:
     return MlflowClient(f"sqlite:///{database}")
 
 
-def experiment_of(client: MlflowClient, project: Path, name: str) -> str:
-    """Return the id of an experiment, which is made if it is not there."""
+def _experiment(client: MlflowClient, project: Path, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
@@ -256,8 +264,7 @@ def experiment_of(client: MlflowClient, project: Path, name: str) -> str:
     return str(found.experiment_id)
 
 
-def close_abandoned(client: MlflowClient, experiment_id: str) -> None:
-    """Close the runs that killed processes of this machine left open."""
+def _close_abandoned(client: MlflowClient, experiment_id: str) -> None:
     open_here = f"attributes.status = 'RUNNING' AND tags.host = '{socket.gethostname()}'"
     for run in client.search_runs([experiment_id], open_here):
         if not alive(int(run.data.tags["process"])):
@@ -275,10 +282,9 @@ def alive(process: int) -> bool:
     return True
 
 
-def flat(parameters: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of nested parameters under their full names (``student.epochs``)."""
+def _flat(parameters: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in parameters.items():
         if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{name}.")
+            yield from _flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value

@@ -22,9 +22,6 @@ from guided_dml.errors import InputError
 from guided_dml.lineage import content_hash
 from guided_dml.parameters import BASELINES, METHODS
 
-#: Points of a data set that the report shows with their images.
-SHOWN_IMAGES = 2_000
-
 #: What the runs of a comparison read.
 PREPARED = ("train_images", "test_images", "normalisation", "split", "classes")
 
@@ -207,19 +204,18 @@ def _stored(catalog: Any, wanted: Nested) -> str | None:
     return versions.pop() if len(versions) == 1 and made_with == wanted else None
 
 
-def _shown_images(catalog: Any, queries: str) -> Nested:
+def _shown_images(catalog: Any, queried: str) -> Nested:
     """Return an evenly spaced selection of the queries: images, labels and their rows."""
     import torch
 
-    part = catalog.load("train_images" if queries == "validation" else "test_images")
-    rows = (
-        catalog.load("split")["validation"]
-        if queries == "validation"
-        else torch.arange(len(part["labels"]))
-    )
-    steps = torch.linspace(0, len(rows) - 1, min(SHOWN_IMAGES, len(rows))).round().long()
-    chosen = rows[steps]
-    return {"images": part["images"][chosen], "labels": part["labels"][chosen], "rows": steps}
+    from guided_dml.figures.page import MOST_POINTS
+    from guided_dml.figures.plane import evenly_spaced
+    from guided_dml.pipelines.evaluation.nodes import sets_of
+
+    train, test, split = (catalog.load(name) for name in ("train_images", "test_images", "split"))
+    _, queries = sets_of(train, test, split, queried).values()
+    rows = torch.from_numpy(evenly_spaced(len(queries["labels"]), MOST_POINTS))
+    return {"images": queries["images"][rows], "labels": queries["labels"][rows], "rows": rows}
 
 
 def tuned_file(project: Path, data_set: str, method: str) -> Path:

@@ -184,17 +184,17 @@ def _write(
     method: str,
     say: Callable[[str], Any],
 ) -> Path:
-    if not any(trial.value for trial in _complete(study)):
+    complete = _complete(study)
+    if not any(trial.value for trial in complete):
         raise InputError(f"{method} on {data_set}: every trial failed; no settings are written")
     best = study.best_trial
     file, commit = tuned_file(project, data_set, method), git_state(project)["commit"]
     file.parent.mkdir(exist_ok=True)
     settings = merged(*map(_nested, sorted(best.params.items())))
     fixed = {k: v for k, v in base.parameters.items() if k not in ("tracking", "seed")}
-    count = len(_complete(study))
     partial = file.with_suffix(".partial")
     partial.write_text(
-        f"# kedro tune --env {data_set} --method {method}: the best of {count} trials, "
+        f"# kedro tune --env {data_set} --method {method}: the best of {len(complete)} trials, "
         f"{_score(best)}\n"
         f"# on the validation images with seed {SEED}; commit {commit}, data {base.data_version}.\n"
         f"# The same in all trials: {json.dumps(fixed)}\n"

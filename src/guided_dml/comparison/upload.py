@@ -6,15 +6,13 @@ Workers do not track: what is on the scoreboard can be uploaded at any time, and
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from pathlib import Path
-from time import time
 from typing import Any
 
 from guided_dml.comparison.plan import Plan
 from guided_dml.comparison.sessions import Nested
-from guided_dml.tracking import close_abandoned, experiment_of, flat, mlflow_client
+from guided_dml.errors import Interrupted
+from guided_dml.tracking import TrackedRun, open_experiment
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +40,8 @@ class Uploader:
             return
         try:
             work()
+        except Interrupted:
+            raise
         except Exception as error:  # (MLflow lets errors of its database and network through)
             self._working = False
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -53,26 +53,20 @@ class Uploader:
 
     def _open(self) -> None:
         plan = self._plan
-        self._client = mlflow_client(self._project)
-        self._experiment = experiment_of(self._client, self._project, plan.data_set)
-        close_abandoned(self._client, self._experiment)
+        self._client, self._experiment = open_experiment(self._project, plan.data_set)
         comparison = f"{plan.protocol} {plan.key}"
         found = self._client.search_runs([self._experiment], f"tags.comparison = '{comparison}'")
-        self._parent = (
-            found[0].info.run_id
-            if found
-            else self._run(f"comparison {plan.protocol}", {"comparison": comparison})
-        )
-        self._client.set_terminated(self._parent, "FINISHED")
+        if found:
+            self._parent: str = found[0].info.run_id
+            return
+        parent = self._run(f"comparison {plan.protocol}", {"comparison": comparison}, {})
+        parent.finish("FINISHED")
+        self._parent = parent.id
 
-    def _run(self, name: str, tags: dict[str, str]) -> str:
-        own = {"host": socket.gethostname(), "process": str(os.getpid())}
-        created = self._client.create_run(self._experiment, run_name=name, tags=tags | own)
-        return str(created.info.run_id)
+    def _run(self, name: str, tags: dict[str, str], parameters: Nested) -> TrackedRun:
+        return TrackedRun(self._client, self._experiment, name, tags, parameters)
 
     def _upload(self, place: str, record: Nested) -> None:
-        from mlflow.entities import Metric, Param
-
         there = f"tags.scoreboard = '{place}' AND attributes.status = 'FINISHED'"
         if self._client.search_runs([self._experiment], there, max_results=1):
             return
@@ -81,16 +75,14 @@ class Uploader:
         tags |= {"mlflow.parentRunId": self._parent, "scoreboard": place}
         tags |= {f"git {name}": str(value).lower() for name, value in record["git"].items()}
         tags |= {f"library {name}": value for name, value in record["libraries"].items()}
-        child = self._run(f"{record['method']} seed {record['seed']}", tags)
-        numbers = record["scores"] | {
-            "seconds": record["seconds"],
-            "peak_memory_mb": record["peak_memory_mb"],
-            "images_seen": sum(record["images_seen"].values()),
-        }
-        now = int(1000 * time())
-        self._client.log_batch(
-            child,
-            metrics=[Metric(name, float(value), now, 0) for name, value in numbers.items()],
-            params=[Param(name, str(value)) for name, value in flat(record["parameters"])],
+        name = f"{record['method']} seed {record['seed']}"
+        child = self._run(name, tags, record["parameters"])
+        child.log_metrics(
+            record["scores"]
+            | {
+                "seconds": record["seconds"],
+                "peak_memory_mb": record["peak_memory_mb"],
+                "images_seen": sum(record["images_seen"].values()),
+            }
         )
-        self._client.set_terminated(child, "FINISHED")
+        child.finish("FINISHED")

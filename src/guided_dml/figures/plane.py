@@ -55,11 +55,16 @@ def to_plane(sets: dict[str, dict[str, NDArray[np.generic]]], most: int) -> list
     drawn = []
     for name, arrays in sets.items():
         total = len(arrays["labels"])
-        rows = np.linspace(0, total - 1, min(most, total)).round().astype(np.int64)
+        rows = evenly_spaced(total, most)
         chosen = np.asarray(arrays["embeddings"], np.float32)[rows]
         xy = ((chosen - centre) @ axes).astype(np.float32)
         drawn.append(Points(name, xy, np.asarray(arrays["labels"])[rows], names, rows, total))
     return drawn
+
+
+def evenly_spaced(total: int, most: int) -> NDArray[np.int64]:
+    """Return at most so many of ``total`` rows, from the first to the last."""
+    return np.linspace(0, total - 1, min(most, total)).round().astype(np.int64)
 
 
 def _plane(embeddings: Array) -> tuple[Array, Array, tuple[str, str]]:

@@ -60,7 +60,7 @@ def embed_images(
     load_weights(model, weights, "student")
     policy.place(model)
     results = []
-    for name, part in _sets(train_images, test_images, split, evaluation.split).items():
+    for name, part in sets_of(train_images, test_images, split, evaluation.split).items():
         embeddings = embed(
             model,
             DeviceImages(part["images"], normalisation, policy.device),
@@ -146,7 +146,7 @@ def write_embedding_page(
     """Return a self-contained HTML page of the embedding, with the image under the pointer."""
     from guided_dml.figures import page, plane
 
-    sets = _sets(train_images, test_images, split, queried)
+    sets = sets_of(train_images, test_images, split, queried)
     points = plane.to_plane(
         _arrays(reference_embeddings, query_embeddings, queried), page.MOST_POINTS
     )
@@ -174,7 +174,7 @@ def draw_neighbours(
     neighbours = nearest(query[rows], reference, k=NEIGHBOURS)
     sets = [
         LabelledImages(part["images"].numpy(), part["labels"].numpy(), classes, {})
-        for part in _sets(train_images, test_images, split, queried).values()
+        for part in sets_of(train_images, test_images, split, queried).values()
     ]
     heading = (
         f"queries and their {NEIGHBOURS} nearest training images; red: another class\n"
@@ -183,7 +183,7 @@ def draw_neighbours(
     return retrieval_figure(sets[1], sets[0], neighbours.numpy(), rows, heading)
 
 
-def _sets(
+def sets_of(
     train_images: Tensors, test_images: Tensors, split: Tensors, queried: str
 ) -> dict[str, Tensors]:
     """Return the references and the queries of a protocol, in this order, by their names."""
