@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -33,10 +34,15 @@ def only_study(project: Path) -> optuna.Study:
     return optuna.load_study(study_name=name, storage=storage)
 
 
-def test_tuning_goes_on_and_writes_the_best_settings(project: Path, scheduler: str) -> None:
+def test_tuning_goes_on_and_writes_the_best_settings(
+    project: Path, scheduler: str, raw_parameters: dict[str, Any]
+) -> None:
     file, said = tuned(project, scheduler, 2)
     assert said[0] == "margin on digits: 0 trials before, 2 to do"
     study = only_study(project)
+    own = study.trials[0].params
+    assert own["margin.beta"] == raw_parameters["margin"]["beta"]
+    assert own["student.learning_rate"] == raw_parameters["student"]["learning_rate"]
     killed = study.ask(
         {"student.learning_rate": optuna.distributions.FloatDistribution(0.01, 1.0, log=True)}
     )

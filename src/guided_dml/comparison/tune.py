@@ -66,6 +66,8 @@ def tune(
 ) -> Path:
     """Try settings until there are ``trials`` of them, those of earlier commands included.
 
+    The first are the environment's own, so that the best are no worse than those on these images.
+
     Args:
         project: The project's folder.
         data_set: The environment.
@@ -92,6 +94,8 @@ def tune(
     with session(project, data_set, fixed) as (_, context):
         shared = context.config_loader["parameters"]
     study = _study(project, f"{data_set} {method} {base.settings}")
+    if not study.trials:
+        study.enqueue_trial(_own_settings(shared, method))
     before = len(_complete(study))
     to_do = max(0, trials - before)
     say(f"{method} on {data_set}: {before} trials before, {to_do} to do")
@@ -124,6 +128,13 @@ def _study(project: Path, name: str) -> Study:
             study.enqueue_trial(trial.params)
             study.tell(trial.number, state=TrialState.FAIL)
     return study
+
+
+def _own_settings(shared: Nested, method: str) -> dict[str, float]:
+    """Those of the environment, as far as they lie in the ranges."""
+    space = COMMON | OWN[method]
+    settings = {name: shared[name.split(".")[0]][name.split(".")[1]] for name in space}
+    return {k: v for k, v in settings.items() if space[k][0] <= v <= space[k][1]}
 
 
 def _complete(study: Study) -> list[FrozenTrial]:
