@@ -21,8 +21,11 @@ from kedro.framework.startup import bootstrap_project
 from conftest import SMALL, tracked_runs
 from guided_dml.cli import cli
 from guided_dml.comparison.compare import Outcome, compare
+from guided_dml.comparison.plan import plan_data_set
 from guided_dml.comparison.scoreboard import SCOREBOARD
 from guided_dml.comparison.sessions import merged
+from guided_dml.comparison.upload import Uploader
+from guided_dml.tracking import open_experiment
 
 TINY = "data.images_per_class=10,gemini.epochs=2,student.backbone=small_cnn,compute.device=cpu"
 
@@ -130,6 +133,21 @@ def test_without_mlflow_scores_are_kept_and_uploaded_later(
     assert "the same command again uploads what is missing" in caplog.text
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     compared(project, scheduler, "softmax")
+    _, runs = tracked_runs(project)
+    assert sum("scoreboard" in one.data.tags for one in runs) == 1
+
+
+def test_while_mlflow_is_locked_scores_wait_to_be_uploaded(
+    project: Path, scheduler: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    compared(project, scheduler, "softmax", tracking=False)
+    open_experiment(project, "digits")
+    with closing(sqlite3.connect(project / "mlruns" / "mlflow.db")) as another:
+        another.execute("BEGIN EXCLUSIVE")
+        Uploader(project, plan_data_set(project, "digits", "equal", ["softmax"], 1, SMALL))
+        assert "database is locked); all scores are on the scoreboard" in caplog.text
+    _, said = compared(project, scheduler, "softmax")
+    assert said[0] == "1 runs: 1 finished before, 0 to do"
     _, runs = tracked_runs(project)
     assert sum("scoreboard" in one.data.tags for one in runs) == 1
 

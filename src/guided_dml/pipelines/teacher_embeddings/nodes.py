@@ -78,5 +78,5 @@ def write_teacher_page(
 
     arrays = {name: tensor.numpy() for name, tensor in teacher_embeddings.items()}
     (points,) = plane.to_plane({SET: arrays}, page.MOST_POINTS)
-    images = train_images["images"][split["train"]].numpy()[points.rows]
+    images = train_images["images"][split["train"][points.rows]].numpy()
     return page.embedding_page([(points, images)], classes, HEADING)
