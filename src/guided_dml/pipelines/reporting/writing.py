@@ -74,6 +74,7 @@ def latex(sections: Iterable[Section]) -> str:
         r"\usepackage[a4paper,margin=18mm]{geometry}",
         r"\usepackage{booktabs}",
         r"\begin{document}",
+        r"\setlength{\belowcaptionskip}{4pt}",  # (captions stand above the tables)
         r"\sloppy",
         rf"\section*{{{escaped(HEADING)}}}",
     ]
