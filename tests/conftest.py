@@ -98,8 +98,8 @@ def scheduler() -> Iterator[str]:
 
 
 def copy_of_project(place: Path) -> Path:
-    """Return a folder with the project's configuration and no data."""
-    shutil.copytree(PROJECT / "conf", place / "conf")
+    """Return a folder with the project's configuration, nothing tuned, and no data."""
+    shutil.copytree(PROJECT / "conf", place / "conf", ignore=shutil.ignore_patterns("tuned"))
     shutil.copy(PROJECT / "pyproject.toml", place)
     for folder in ("src", "data"):  # (the package itself is installed)
         (place / folder).mkdir()

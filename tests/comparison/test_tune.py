@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
 
-from conftest import SMALL
+from conftest import PROJECT, SMALL
 from guided_dml.cli import cli
 from guided_dml.comparison.plan import plan_data_set
 from guided_dml.comparison.sessions import merged
@@ -98,3 +98,15 @@ def test_every_method_has_ranges_within_what_its_parameters_allow(
             block, key = name.split(".")
             for value in ends:
                 validated(merged(raw_parameters, {block: {key: value}}))
+
+
+def test_the_settings_that_are_shipped_are_of_their_methods_and_allowed(
+    raw_parameters: dict[str, object],
+) -> None:
+    files = list(PROJECT.glob("conf/*/tuned/*.yml"))
+    assert {file.stem for file in files if file.parts[-3] == "digits"} == set(METHODS)
+    for file in files:
+        settings = yaml.safe_load(file.read_text())
+        names = {f"{block}.{name}" for block, values in settings.items() for name in values}
+        assert names == set(COMMON | OWN[file.stem])
+        validated(merged(raw_parameters, settings))
