@@ -170,7 +170,7 @@ class TrackedRun:
         own = {"host": socket.gethostname(), "process": str(os.getpid())}
         self.id: str = client.create_run(experiment, run_name=name, tags=tags | own).info.run_id
         client.log_batch(
-            self.id, params=[Param(name, str(value)) for name, value in _flat(parameters)]
+            self.id, params=[Param(name, str(value)) for name, value in flat(parameters)]
         )
 
     def log_metrics(self, metrics: dict[str, float], step: int = 0) -> None:
@@ -282,9 +282,10 @@ def alive(process: int) -> bool:
     return True
 
 
-def _flat(parameters: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(parameters: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every parameter with its full name (``student.epochs``)."""
     for name, value in parameters.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value

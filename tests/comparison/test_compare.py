@@ -30,6 +30,12 @@ from guided_dml.tracking import open_experiment
 TINY = "data.images_per_class=10,gemini.epochs=2,student.backbone=small_cnn,compute.device=cpu"
 
 
+def uploaded(project: Path) -> list[Any]:
+    """Return the runs of score files in MLflow."""
+    _, runs = tracked_runs(project)
+    return [one for one in runs if "scoreboard" in one.data.tags]
+
+
 def compared(
     project: Path, scheduler: str | None, *methods: str, seeds: int = 1, **change: Any
 ) -> tuple[Outcome, list[str]]:
@@ -70,7 +76,7 @@ def test_every_run_is_computed_once_recorded_uploaded_and_reported(
 
     client, runs = tracked_runs(project)
     (parent,) = (one for one in runs if "comparison" in one.data.tags)
-    children = [one for one in runs if "scoreboard" in one.data.tags]
+    children = uploaded(project)
     assert len(children) == 4
     assert {one.data.tags["mlflow.parentRunId"] for one in children} == {parent.info.run_id}
     by_name = {one.info.run_name: one for one in children}
@@ -84,8 +90,7 @@ def test_every_run_is_computed_once_recorded_uploaded_and_reported(
     again = score_files(project)
     changed = [n for n in stamps if again[n].stat().st_mtime_ns != stamps[n]]
     assert changed == ["triplet seed_0"]
-    _, runs = tracked_runs(project)
-    assert sum("scoreboard" in one.data.tags for one in runs) == 4
+    assert len(uploaded(project)) == 4
     report = newest(project, "comparison_markdown.md").read_text()
     assert "Guided" in report
     assert "Triplet" in report
@@ -133,8 +138,7 @@ def test_without_mlflow_scores_are_kept_and_uploaded_later(
     assert "the same command again uploads what is missing" in caplog.text
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     compared(project, scheduler, "softmax")
-    _, runs = tracked_runs(project)
-    assert sum("scoreboard" in one.data.tags for one in runs) == 1
+    assert len(uploaded(project)) == 1
 
 
 def test_while_mlflow_is_locked_scores_wait_to_be_uploaded(
@@ -148,8 +152,7 @@ def test_while_mlflow_is_locked_scores_wait_to_be_uploaded(
         assert "database is locked); all scores are on the scoreboard" in caplog.text
     _, said = compared(project, scheduler, "softmax")
     assert said[0] == "1 runs: 1 finished before, 0 to do"
-    _, runs = tracked_runs(project)
-    assert sum("scoreboard" in one.data.tags for one in runs) == 1
+    assert len(uploaded(project)) == 1
 
 
 def kedro(project: Path, *arguments: str) -> Result:
@@ -266,8 +269,7 @@ def test_two_comparisons_at_once_share_a_scoreboard(project: Path, scheduler: st
         for process in (first, second):
             _, errors = process.communicate(timeout=200)
             assert process.returncode == 0, errors
-    _, runs = tracked_runs(project)
-    assert sum("scoreboard" in one.data.tags for one in runs) >= 4
+    assert len(uploaded(project)) >= 4
     assert len(score_files(project)) == 4
     for path in score_files(project).values():
         json.loads(path.read_text())

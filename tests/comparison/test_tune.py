@@ -20,6 +20,7 @@ from guided_dml.comparison.sessions import merged
 from guided_dml.comparison.tune import COMMON, OWN, STORAGE, tune
 from guided_dml.errors import InputError
 from guided_dml.parameters import METHODS, validated
+from guided_dml.tracking import flat
 
 
 def tuned(project: Path, scheduler: str, trials: int) -> tuple[Path, list[str]]:
@@ -107,6 +108,5 @@ def test_the_settings_that_are_shipped_are_of_their_methods_and_allowed(
     assert {file.stem for file in files if file.parts[-3] == "digits"} == set(METHODS)
     for file in files:
         settings = yaml.safe_load(file.read_text())
-        names = {f"{block}.{name}" for block, values in settings.items() for name in values}
-        assert names == set(COMMON | OWN[file.stem])
+        assert set(dict(flat(settings))) == set(COMMON | OWN[file.stem])
         validated(merged(raw_parameters, settings))

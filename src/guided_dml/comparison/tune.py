@@ -21,7 +21,7 @@ from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.worker import compute
 from guided_dml.errors import DivergedError, InputError
 from guided_dml.provenance import git_state
-from guided_dml.tracking import alive
+from guided_dml.tracking import alive, flat
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -132,9 +132,12 @@ def _study(project: Path, name: str) -> Study:
 
 def _own_settings(shared: Nested, method: str) -> dict[str, float]:
     """Those of the environment, as far as they lie in the ranges."""
-    space = COMMON | OWN[method]
-    settings = {name: shared[name.split(".")[0]][name.split(".")[1]] for name in space}
-    return {k: v for k, v in settings.items() if space[k][0] <= v <= space[k][1]}
+    settings, ranges = dict(flat(shared)), COMMON | OWN[method]
+    return {
+        name: settings[name]
+        for name, (lowest, highest) in ranges.items()
+        if lowest <= settings[name] <= highest
+    }
 
 
 def _complete(study: Study) -> list[FrozenTrial]:
