@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
-import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -99,11 +97,10 @@ class ProjectHooks:
 
     @hook_impl
     def after_node_run(self, node: Node) -> None:
-        """Log a line a step, and give back the memory that it no longer uses."""
+        """Log a line a step."""
         self._done += 1
         seconds = perf_counter() - self._started
         logger.info("[%2d/%d] %-30s %7.1f s", self._done, self._steps, node.name, seconds)
-        _give_memory_back()
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline) -> None:
@@ -170,13 +167,6 @@ class ProjectHooks:
                 f"{one_of(_makers(name))}, or all of it with a plain kedro run"
             )
         return stored[0]
-
-
-def _give_memory_back() -> None:
-    """Let glibc return what was freed, which it keeps otherwise (docs/benchmarks.md)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim:
-        trim(0)
 
 
 def _pin(dataset: AbstractVersionedDataset[Any, Any], version: str | None) -> None:
