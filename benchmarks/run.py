@@ -45,11 +45,11 @@ def markdown(rows: Table) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def write(part: str, text: str) -> None:
-    """Replace one part of the page."""
+def write(part: str, text: str, origin: str) -> None:
+    """Replace one part of the page; ``origin`` is the :func:`provenance` of its figures."""
     page = PAGE.read_text() if PAGE.exists() else ""
     start, end = f"<!-- {part} -->\n", f"<!-- end of {part} -->\n"
-    block = f"{start}{text}\n\n*{provenance()}*\n{end}"
+    block = f"{start}{text}\n\n*{origin}*\n{end}"
     if start in page:
         page = page[: page.index(start)] + block + page[page.index(end) + len(end) :]
     else:
@@ -62,12 +62,12 @@ def main() -> None:
     asked = sys.argv[1:] or list(PARTS)
     if unknown := set(asked) - set(PARTS):
         sys.exit(f"unknown: {', '.join(unknown)}; known: {', '.join(PARTS)}")
-    provenance()  # (rather fails now than after the work)
+    origin = provenance()  # (of the code that is measured, not of what is edited meanwhile)
     for part in asked:
         measure: Callable[[], str] = import_module(f"parts.{part}").measure
         text = measure()
         print(text, flush=True)
-        write(part, text)
+        write(part, text, origin)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from statistics import quantiles
 from time import perf_counter
 from typing import Any
@@ -27,6 +28,9 @@ from run import PAGE, Table, markdown
 
 #: Of our loop and the bare model; fewer do not tell a few percent from noise.
 PAIRS = 15
+
+#: Of the student's steps in the plain loop and in the bare model.
+student_sgd = partial(SGD, lr=1e-3, momentum=0.9, weight_decay=1e-4)
 
 POLICY = Policy(torch.device("cpu"))
 NORMALISATION = {"mean": [33.0], "std": [78.0]}
@@ -61,7 +65,7 @@ def student_row(side: int, batch: int, steps: int) -> list[str]:
     images, targets = pixels(batch * steps, side), torch.randn(batch * steps, 2)
     similarity = guidance_loss("l2", 1.0)
     network = plain(build_embedder(0, 1, settings)).train()
-    optimiser = SGD(network.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
+    optimiser = student_sgd(network.parameters())
     loader = DataLoader(TensorDataset(images, targets), batch_size=batch, shuffle=True)
 
     def peer() -> None:
@@ -82,7 +86,7 @@ def student_row(side: int, batch: int, steps: int) -> list[str]:
 
     def bare() -> None:
         # (as new as that of `fit`: the first step makes the momentum's memory, 45 MB)
-        fresh = SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
+        fresh = student_sgd(model.parameters())
         for _ in range(steps):
             descend(model, fresh, similarity(model(fixed), targets[:batch]))
 
@@ -126,9 +130,8 @@ def gemini_row(side: int) -> list[str]:
     batches = TripletBatches(triplets | {"classes": torch.tensor(pairs)}, POLICY.device)
 
     def loss_of(model: Gemini, batch: Any) -> Tensor:
-        same = resident.take(torch.cat([batch.anchors, batch.positives]))
-        classes = batch.positive_class, batch.negative_class
-        return loss_from(model, same, resident.take(batch.negatives), classes)
+        same, other = resident.take(batch.rows).tensor_split([64])
+        return loss_from(model, same, other, (batch.positive_class, batch.negative_class))
 
     same, other = resident.take(slice(0, 64)), resident.take(slice(64, 96))
     bare_optimiser = SGD(model.parameters(), lr=1e-3)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
+import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -97,7 +99,8 @@ class ProjectHooks:
 
     @hook_impl
     def after_node_run(self, node: Node) -> None:
-        """Log a line a step."""
+        """Log a line a step, and give back the memory that it took."""
+        _trim_memory()
         self._done += 1
         seconds = perf_counter() - self._started
         logger.info("[%2d/%d] %-30s %7.1f s", self._done, self._steps, node.name, seconds)
@@ -167,6 +170,13 @@ class ProjectHooks:
                 f"{one_of(_makers(name))}, or all of it with a plain kedro run"
             )
         return stored[0]
+
+
+def _trim_memory() -> None:
+    """Let glibc give back what was freed: it would keep 200 MB of a CIFAR-10 run to its end."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim:
+        trim(0)
 
 
 def _pin(dataset: AbstractVersionedDataset[Any, Any], version: str | None) -> None:

@@ -61,5 +61,5 @@ def test_triplets_come_pair_after_pair_every_epoch() -> None:
     for _ in range(2):
         first, second = batches
         assert (first.positive_class, first.negative_class) == (0, 1)
-        assert first.positives.tolist() == [3, 4]
-        assert second.negatives.tolist() == [1, 3]
+        assert first.rows.tolist() == [1, 2, 3, 4, 7, 8]
+        assert second.rows.tolist() == [7, 8, 9, 10, 1, 3]

@@ -93,13 +93,17 @@ class RandomBatches:
 
 
 class TripletBatch(NamedTuple):
-    """The triplets of one ordered class pair: indices of images, int64 ``[B]`` each."""
+    """The triplets of one ordered class pair.
+
+    Attributes:
+        positive_class: Of anchors and positives.
+        negative_class: Of the negatives.
+        rows: Indices of images, int64 ``[3B]``: all anchors, then all positives, all negatives.
+    """
 
     positive_class: int
     negative_class: int
-    anchors: Tensor
-    positives: Tensor
-    negatives: Tensor
+    rows: Tensor
 
 
 class TripletBatches:
@@ -113,11 +117,10 @@ class TripletBatches:
                 int64 ``[P, B]``.
             device: Where the images are.
         """
-        parts = (triplets[name].to(device) for name in ("anchors", "positives", "negatives"))
-        self._batches = [
-            TripletBatch(*pair, *rows)
-            for pair, *rows in zip(triplets["classes"].tolist(), *parts, strict=True)
-        ]
+        names = ("anchors", "positives", "negatives")
+        rows = torch.cat([triplets[name] for name in names], dim=1).to(device)
+        pairs = zip(triplets["classes"].tolist(), rows, strict=True)
+        self._batches = [TripletBatch(first, other, some) for (first, other), some in pairs]
         self.images = 3 * triplets["anchors"].numel()
         self.generator: torch.Generator | None = None
 

@@ -58,11 +58,11 @@ class Checkpoint:
             tensors[f"momentum.{index}"] = buffer
         if generator is not None:
             tensors["generator"] = generator.get_state()
-        whole = {name: value.cpu().contiguous() for name, value in tensors.items()}
+        stored = {name: _flat(value).cpu() for name, value in tensors.items()}
         partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(whole, partial, metadata={"history": json.dumps(rows)})
+            save_file(stored, partial, metadata={"history": json.dumps(rows)})
             os.replace(partial, self.path)
         except (OSError, SafetensorError) as error:  # (a full disk: the training goes on)
             logger.warning("no checkpoint could be written: %s", error)
@@ -84,15 +84,13 @@ class Checkpoint:
         with safe_open(self.path, "pt") as file:  # (one opening: the file may be replaced)
             rows: list[Any] = json.loads(file.metadata()["history"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model.load_state_dict(
-            {name.removeprefix("model."): v for name, v in tensors.items() if "model." in name}
-        )
+        for name, value in model.state_dict().items():
+            _flat(value).copy_(tensors[f"model.{name}"])
         for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
-            buffer = tensors.get(f"momentum.{index}")
-            if buffer is not None:
-                optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(
-                    buffer
-                )
+            if f"momentum.{index}" in tensors:
+                momentum = torch.empty_like(parameter)
+                _flat(momentum).copy_(tensors[f"momentum.{index}"])
+                optimiser.state[parameter]["momentum_buffer"] = momentum
         if generator is not None:
             generator.set_state(tensors["generator"])
         return rows
@@ -157,3 +155,8 @@ def _momenta(optimiser: SGD) -> dict[int, Tensor]:
     states = (optimiser.state.get(p, {}) for p in optimiser.param_groups[0]["params"])
     buffers = {i: state.get("momentum_buffer") for i, state in enumerate(states)}
     return {i: buffer for i, buffer in buffers.items() if buffer is not None}
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """Return the numbers as they lie in memory, channels last or first: a view, not a copy."""
+    return tensor.detach().as_strided((tensor.numel(),), (1,))

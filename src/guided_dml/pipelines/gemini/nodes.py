@@ -57,9 +57,9 @@ def train_gemini(
     )
 
     def loss_of(model: Gemini, batch: TripletBatch) -> Tensor:
-        same = images.take(torch.cat([batch.anchors, batch.positives]))
+        same, other = images.take(batch.rows).tensor_split([2 * len(batch.rows) // 3])
         local = model.local(same, batch.positive_class)
-        other = model.local(images.take(batch.negatives), batch.negative_class)
+        other = model.local(other, batch.negative_class)
         z = model.head(torch.cat([local, other])).chunk(3)
         return gemini_loss(*local.float().chunk(2), *z, beta=gemini.beta, margin=gemini.margin)
 
