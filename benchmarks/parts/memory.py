@@ -27,34 +27,50 @@ optimiser.step()
 """
 
 
-def peak(code: str, *arguments: str, folder: Path = PROJECT) -> tuple[float, float]:
-    """Return the most that a Python process held, in MB: resident, and without pages of files."""
-    largest = {"VmHWM": 0, "RssAnon": 0}
-    with tempfile.TemporaryFile("w+") as said:
+#: Of a process: now resident, without pages of files, and the most that was ever resident.
+SIZES = re.compile(r"(VmRSS|RssAnon|VmHWM):\s*(\d+) kB")
+
+Peak = tuple[float, float]
+
+
+def peaks(code: str, *arguments: str, folder: Path = PROJECT) -> tuple[Peak, dict[str, Peak]]:
+    """Return the most that a Python process held, in MB: resident, and without pages of files.
+
+    In all, and of each step that it logs.
+    """
+    whole, steps, now = dict[str, int](), dict[str, dict[str, int]](), dict[str, int]()
+    with tempfile.NamedTemporaryFile("w+") as said, Path(said.name).open() as output:
         process = subprocess.Popen(
             [sys.executable, "-c", code, *arguments], cwd=folder, stdout=said, stderr=said
         )
         while process.poll() is None:
             status = Path(f"/proc/{process.pid}/status").read_text()
-            for name, size in re.findall(r"(VmHWM|RssAnon):\s*(\d+) kB", status):
-                largest[name] = max(largest[name], int(size))
+            for name, size in SIZES.findall(status):
+                for largest in (whole, now):
+                    largest[name] = max(largest.get(name, 0), int(size))
+            for step in re.findall(r"\[ *\d+/\d+\] (\S+)", output.read()):
+                steps[step], now = now, {}
             sleep(0.02)
-        said.seek(0)
-        assert process.returncode == 0, said.read()
-    return largest["VmHWM"] * 1024 / 1e6, largest["RssAnon"] * 1024 / 1e6
+        assert process.returncode == 0, Path(said.name).read_text()
+    in_steps = {step: _peak(largest, "VmRSS") for step, largest in steps.items() if largest}
+    return _peak(whole, "VmHWM"), in_steps
+
+
+def _peak(largest: dict[str, int], resident: str) -> Peak:
+    return largest[resident] * 1024 / 1e6, largest["RssAnon"] * 1024 / 1e6
 
 
 def measure() -> str:
     if not (RAW / "cifar-10-batches-py").exists():
         return "## Peak memory\n\nNot measured: CIFAR-10 is not under data/01_raw/torchvision."
-    step = peak(ONE_STEP)
+    step, _ = peaks(ONE_STEP)
     settings = "student.epochs=1,gemini.epochs=1,student.stem=own,student.momentum=0.9"
     main = "from guided_dml.__main__ import main; main()"
     with scratch_project() as project:
         (project / "data/01_raw/torchvision").symlink_to(RAW.resolve())
         entries = project / "conf/cifar10/catalog.yml"  # (files of another origin will do)
         entries.write_text(entries.read_text().replace("verify: true", "verify: false"))
-        run = peak(main, "--env=cifar10", "--params", settings, folder=project)
+        run, in_steps = peaks(main, "--env=cifar10", "--params", settings, folder=project)
     above = [
         f"{most - least:,.0f}: {(most - least) / DATA:.2f} times the data"
         for most, least in zip(run, step, strict=True)
@@ -68,8 +84,15 @@ def measure() -> str:
         ],
         ["above", *above],
     ]
+    most: Table = [["step", "resident, MB", "without files, MB"]]
+    most += [
+        [name, *(f"{size:,.0f}" for size in sizes)]
+        for name, sizes in sorted(in_steps.items(), key=lambda item: -item[1][0])[:6]
+    ]
     return (
         f"## Peak memory\n\nThe data: {DATA:.0f} MB. Resident memory counts the code of libraries "
         "and the images that are mapped\nfrom their files: pages that the system can drop when "
-        "others need them. Without files: what has to stay.\n\n" + markdown(rows)
+        "others need them. Without files: what has to stay.\n\n"
+        f"{markdown(rows)}\n\nThe steps that take most, looked at 50 times a second:\n\n"
+        f"{markdown(most)}"
     )

@@ -77,6 +77,7 @@ def fit(
             rate = optimiser.param_groups[0]["lr"]
             losses: list[Tensor] = []
             for batch in batches:
+                optimiser.zero_grad()  # (before the forward pass, which needs the memory)
                 with policy.forward_precision():
                     loss = loss_of(model, batch)
                 losses.append(loss.detach())
@@ -99,7 +100,6 @@ def fit(
 
 
 def _descend(loss: Tensor, model: nn.Module, optimiser: SGD, clip: float | None) -> None:
-    optimiser.zero_grad()
     loss.backward()
     if clip is not None:
         nn.utils.clip_grad_value_(model.parameters(), clip)
