@@ -52,6 +52,7 @@ def peaks(code: str, *arguments: str, folder: Path = PROJECT) -> tuple[Peak, dic
                 steps[step], now = now, {}
             sleep(0.02)
         assert process.returncode == 0, Path(said.name).read_text()
+    # (without those that began and ended between two looks)
     in_steps = {step: _peak(largest, "VmRSS") for step, largest in steps.items() if largest}
     return _peak(whole, "VmHWM"), in_steps
 
@@ -77,22 +78,21 @@ def measure() -> str:
     ]
     rows: Table = [
         ["process", "resident, MB", "without files, MB"],
-        ["imports torch, trains one step of 32", *(f"{size:,.0f}" for size in step)],
-        [
-            "a CIFAR-10 run, all images, one epoch each, tracking on",
-            *(f"{size:,.0f}" for size in run),
-        ],
+        _row("imports torch, trains one step of 32", step),
+        _row("a CIFAR-10 run, all images, one epoch each, tracking on", run),
         ["above", *above],
     ]
-    most: Table = [["step", "resident, MB", "without files, MB"]]
-    most += [
-        [name, *(f"{size:,.0f}" for size in sizes)]
-        for name, sizes in sorted(in_steps.items(), key=lambda item: -item[1][0])[:6]
-    ]
+    largest = sorted(in_steps.items(), key=lambda item: item[1], reverse=True)[:6]
+    steps: Table = [["step", "resident, MB", "without files, MB"]]
+    steps += [_row(name, peak) for name, peak in largest]
     return (
         f"## Peak memory\n\nThe data: {DATA:.0f} MB. Resident memory counts the code of libraries "
         "and the images that are mapped\nfrom their files: pages that the system can drop when "
         "others need them. Without files: what has to stay.\n\n"
         f"{markdown(rows)}\n\nThe steps that take most, looked at 50 times a second:\n\n"
-        f"{markdown(most)}"
+        f"{markdown(steps)}"
     )
+
+
+def _row(name: str, peak: Peak) -> list[str]:
+    return [name, *(f"{size:,.0f}" for size in peak)]

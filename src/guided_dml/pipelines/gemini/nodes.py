@@ -59,8 +59,8 @@ def train_gemini(
     def loss_of(model: Gemini, batch: TripletBatch) -> Tensor:
         same, other = images.take(batch.rows).tensor_split([2 * len(batch.rows) // 3])
         local = model.local(same, batch.positive_class)
-        other = model.local(other, batch.negative_class)
-        z = model.head(torch.cat([local, other])).chunk(3)
+        local_negatives = model.local(other, batch.negative_class)
+        z = model.head(torch.cat([local, local_negatives])).chunk(3)
         return gemini_loss(*local.float().chunk(2), *z, beta=gemini.beta, margin=gemini.margin)
 
     batches = TripletBatches(triplets, policy.device)
