@@ -16,7 +16,7 @@ RAW = PROJECT / "data/01_raw/torchvision"
 DATA = 60_000 * 3 * 32 * 32 / 1e6
 ONE_STEP = """
 import torch, yaml
-from guided_dml.models.embedder import build_embedder
+from guided_dml.models.backbones import build_embedder
 from guided_dml.parameters import StudentParameters
 from guided_dml.training.policy import Policy
 raw = yaml.safe_load(open("conf/base/parameters.yml"))["student"] | {"stem": "own"}

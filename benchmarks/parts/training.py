@@ -15,7 +15,7 @@ from torch.optim import SGD
 from torch.utils.data import DataLoader, TensorDataset
 
 from guided_dml.losses import gemini_loss, guidance_loss
-from guided_dml.models.embedder import build_embedder
+from guided_dml.models.backbones import build_embedder
 from guided_dml.models.gemini import Gemini
 from guided_dml.models.layers import Convolution3x3, PReLU
 from guided_dml.parameters import GeminiParameters, StudentParameters

@@ -67,7 +67,7 @@ def compare(
 ) -> None:
     """Run methods over data sets and seeds, and report; run again, it goes on."""
     with _errors_shown_plainly(), _interruptible():
-        from guided_dml.comparison.compare import compare
+        from guided_dml.comparison.experiment import compare
 
         project = _project()
         outcome = compare(

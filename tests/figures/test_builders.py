@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from guided_dml.figures.curves import loss_figure
-from guided_dml.figures.embedding import embedding_figure, embedding_plot
-from guided_dml.figures.neighbours import WRONG, queries_to_show, retrieval_figure
 from guided_dml.figures.plane import Points, to_plane
+from guided_dml.figures.retrieval_sheet import WRONG, queries_to_show, retrieval_figure
+from guided_dml.figures.scatter import embedding_figure, embedding_plot
 from guided_dml.figures.teacher import teacher_figure
 from guided_dml.types import LabelledImages
 

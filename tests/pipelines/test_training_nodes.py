@@ -10,7 +10,7 @@ import torch
 
 from guided_dml.errors import InputError
 from guided_dml.losses import baseline_objective, gemini_loss
-from guided_dml.models.embedder import build_embedder
+from guided_dml.models.backbones import build_embedder
 from guided_dml.models.gemini import Gemini
 from guided_dml.parameters import BASELINES, Parameters
 from guided_dml.pipelines.baselines.nodes import train_baseline

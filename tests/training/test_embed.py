@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from guided_dml.models.embedder import build_embedder
+from guided_dml.models.backbones import build_embedder
 from guided_dml.models.gemini import Gemini
 from guided_dml.parameters import Parameters
 from guided_dml.training.batches import DeviceImages

@@ -5,8 +5,8 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from guided_dml.figures.curves import draw_losses
-from guided_dml.figures.embedding import draw_points, legend_of_classes
 from guided_dml.figures.plane import Points
+from guided_dml.figures.scatter import draw_points, legend_of_classes
 from guided_dml.types import History
 
 HEADING = "the teacher: where each training image should go"

@@ -38,7 +38,7 @@ def train_baseline(
         The weights by name, and a row of history an epoch.
     """
     from guided_dml.losses import baseline_objective
-    from guided_dml.training.student import train_embedder
+    from guided_dml.training.train import train_embedder
 
     labels, settings = train_images["labels"], baseline_parameters(baseline)
     return train_embedder(

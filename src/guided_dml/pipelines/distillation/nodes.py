@@ -47,7 +47,7 @@ def train_student(
     import torch
 
     from guided_dml.losses import guidance_loss
-    from guided_dml.training.student import train_embedder
+    from guided_dml.training.train import train_embedder
 
     rows, images = split["train"], train_images["images"]
     _check_targets(teacher_embeddings, train_images["labels"][rows], student)

@@ -43,7 +43,7 @@ def embed_images(
         References and queries, each ``embeddings`` float32 ``[N, D]`` and ``labels`` int64
         ``[N]``, in the order of the images.
     """
-    from guided_dml.models.embedder import build_embedder
+    from guided_dml.models.backbones import build_embedder
     from guided_dml.models.weights import load_weights
     from guided_dml.training.batches import DeviceImages
     from guided_dml.training.embed import embed
@@ -122,15 +122,15 @@ def draw_embeddings(
     queried: str,
 ) -> tuple[Figure, Plot]:
     """Draw references and queries in the plane: a picture, and an interactive plot."""
-    from guided_dml.figures import embedding, plane
+    from guided_dml.figures import plane, scatter
 
     points = plane.to_plane(
-        _arrays(reference_embeddings, query_embeddings, queried), embedding.MOST_POINTS
+        _arrays(reference_embeddings, query_embeddings, queried), scatter.MOST_POINTS
     )
     heading = "where the network puts the images"
     return (
-        embedding.embedding_figure(points, classes, heading),
-        embedding.embedding_plot(points, classes, heading),
+        scatter.embedding_figure(points, classes, heading),
+        scatter.embedding_plot(points, classes, heading),
     )
 
 
@@ -164,7 +164,7 @@ def draw_neighbours(
     queried: str,
 ) -> Figure:
     """Draw queries with their nearest references, wrong ones marked."""
-    from guided_dml.figures.neighbours import queries_to_show, retrieval_figure
+    from guided_dml.figures.retrieval_sheet import queries_to_show, retrieval_figure
     from guided_dml.metrics.neighbours import nearest
 
     query, reference = query_embeddings["embeddings"], reference_embeddings["embeddings"]

@@ -53,7 +53,7 @@ def write_latex(compared: list[Comparison]) -> str:
 
 def draw_scores(compared: list[Comparison]) -> Figure:
     """Draw the scores as bars with their intervals."""
-    from guided_dml.figures.comparison import scores_figure
+    from guided_dml.figures.side_by_side import scores_figure
     from guided_dml.pipelines.reporting.drawing import panels
 
     return scores_figure(panels(compared), "mean over the seeds with its 95 % interval")
@@ -61,7 +61,7 @@ def draw_scores(compared: list[Comparison]) -> Figure:
 
 def draw_cost(compared: list[Comparison]) -> Figure:
     """Draw MAP@R against the seconds of a run."""
-    from guided_dml.figures.comparison import cost_figure
+    from guided_dml.figures.side_by_side import cost_figure
     from guided_dml.pipelines.reporting.drawing import panels
 
     return cost_figure(panels(compared), "MAP@R", "what a run costs, and what it gives")
@@ -74,7 +74,7 @@ def draw_embedding_grid(compared: list[Comparison], embeddings: Partitions) -> F
         compared: The runs.
         embeddings: Run to what loads the ``embeddings`` and ``labels`` of its queries.
     """
-    from guided_dml.figures.comparison import embedding_grid
+    from guided_dml.figures.side_by_side import embedding_grid
     from guided_dml.pipelines.reporting.drawing import map_rows
     from guided_dml.pipelines.reporting.names import method_name
 

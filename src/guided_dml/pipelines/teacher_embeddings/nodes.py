@@ -58,14 +58,14 @@ def draw_teacher(
     teacher_embeddings: Tensors, gemini_history: History, classes: list[str]
 ) -> tuple[Figure, Plot]:
     """Draw the teacher's embedding: a picture beside GEMINI's loss, and an interactive plot."""
-    from guided_dml.figures import embedding, plane
+    from guided_dml.figures import plane, scatter
     from guided_dml.figures.teacher import HEADING, teacher_figure
 
     arrays = {name: tensor.numpy() for name, tensor in teacher_embeddings.items()}
-    points = plane.to_plane({SET: arrays}, embedding.MOST_POINTS)
+    points = plane.to_plane({SET: arrays}, scatter.MOST_POINTS)
     return (
         teacher_figure(points[0], gemini_history, classes),
-        embedding.embedding_plot(points, classes, HEADING),
+        scatter.embedding_plot(points, classes, HEADING),
     )
 
 

@@ -10,14 +10,14 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from PIL import Image
 
-from guided_dml.figures.comparison import (
+from guided_dml.figures.plane import Points, to_plane
+from guided_dml.figures.side_by_side import (
     MapRow,
     Methods,
     cost_figure,
     embedding_grid,
     scores_figure,
 )
-from guided_dml.figures.plane import Points, to_plane
 
 
 def panel(title: str, means: list[list[float]], half: float = 0.01, **of: Any) -> Methods:

@@ -20,7 +20,7 @@ from kedro.framework.startup import bootstrap_project
 
 from conftest import SMALL, tracked_runs
 from guided_dml.cli import cli
-from guided_dml.comparison.compare import Outcome, compare
+from guided_dml.comparison.experiment import Outcome, compare
 from guided_dml.comparison.plan import plan_data_set
 from guided_dml.comparison.scoreboard import SCOREBOARD
 from guided_dml.comparison.sessions import merged

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from guided_dml.losses import Objective
-from guided_dml.models.embedder import build_embedder
+from guided_dml.models.backbones import build_embedder
 from guided_dml.models.weights import weights_of
 from guided_dml.parameters import ComputeParameters, MethodParameters, StudentParameters
 from guided_dml.seeding import generator

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from guided_dml.errors import InputError
-from guided_dml.models.embedder import build_embedder
+from guided_dml.models.backbones import build_embedder
 from guided_dml.models.weights import load_weights, weights_of
 from guided_dml.parameters import Backbone, Parameters
 
