@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from guided_dml.pipelines.reporting.names import METHODS, SCORES
+from guided_dml.metrics.names import SCORES
+from guided_dml.pipelines.reporting.names import METHODS
 
 FOLDER = Path("data") / "08_reporting" / "comparison"
 

@@ -7,7 +7,7 @@ import pytest
 from kedro.io import DatasetError
 
 from guided_dml.errors import InputError
-from guided_dml.pipelines.reporting.names import SCORES
+from guided_dml.metrics.names import SCORES
 from guided_dml.pipelines.reporting.records import read_comparisons
 from scoreboard import about, abouts, by_id, partitions, run
 

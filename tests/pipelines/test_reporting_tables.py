@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from guided_dml.pipelines.reporting.names import SCORES, SHOWN
+from guided_dml.metrics.names import SCORES, SHOWN
 from guided_dml.pipelines.reporting.nodes import write_latex, write_markdown
 from guided_dml.pipelines.reporting.paper import paper_figures
 from guided_dml.pipelines.reporting.records import Comparison, read_comparisons

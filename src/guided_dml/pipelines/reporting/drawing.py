@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from guided_dml.figures.page import MOST_POINTS, Choice, Group
 from guided_dml.figures.plane import Points, to_plane
 from guided_dml.figures.side_by_side import MapRow, Methods
+from guided_dml.metrics.names import SHOWN
 from guided_dml.metrics.statistics import mean_of
 from guided_dml.pipelines.reporting.names import (
     METHODS,
-    SHOWN,
     in_order,
     method_name,
     section_name,

@@ -29,18 +29,6 @@ PROTOCOLS = {
     "tuned": "each method with its own settings, chosen on the validation images",
 }
 
-#: The five scores of the paper's tables.
-SHOWN = {
-    "recall_at_1": "Recall@1",
-    "f1": "F1",
-    "nmi": "NMI",
-    "r_precision": "RP",
-    "map_at_r": "MAP@R",
-}
-
-#: All scores of a run.
-SCORES = (*SHOWN, "recall_at_2", "recall_at_4", "recall_at_8", "accuracy")
-
 
 def in_order(names: Iterable[str], known: Iterable[str]) -> list[str]:
     """Return ``names`` in the order of ``known``, those unknown behind them by the alphabet."""

@@ -12,7 +12,8 @@ from kedro.io import DatasetError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from guided_dml.errors import InputError
-from guided_dml.pipelines.reporting.names import DATA_SETS, METHODS, PROTOCOLS, SCORES, in_order
+from guided_dml.metrics.names import SCORES
+from guided_dml.pipelines.reporting.names import DATA_SETS, METHODS, PROTOCOLS, in_order
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from statistics import median
 
 import pandas as pd
 
+from guided_dml.metrics.names import SHOWN
 from guided_dml.pipelines.reporting.names import (
     OURS,
     PROTOCOLS,
-    SHOWN,
     method_name,
     section_name,
 )

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from guided_dml.metrics.names import SCORES
 from guided_dml.metrics.statistics import PairedTest, holm, mean_of, paired_test
-from guided_dml.pipelines.reporting.names import OURS, SCORES
+from guided_dml.pipelines.reporting.names import OURS
 from guided_dml.pipelines.reporting.paper import Published, paper_figures
 from guided_dml.pipelines.reporting.records import Comparison, Run
 

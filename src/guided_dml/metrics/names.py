@@ -1,0 +1,13 @@
+"""The scores of a run: every list of them comes from here."""
+
+#: The five of the paper's tables, and what they are called there.
+SHOWN = {
+    "recall_at_1": "Recall@1",
+    "f1": "F1",
+    "nmi": "NMI",
+    "r_precision": "RP",
+    "map_at_r": "MAP@R",
+}
+
+#: All of them.
+SCORES = (*SHOWN, "recall_at_2", "recall_at_4", "recall_at_8", "accuracy")
