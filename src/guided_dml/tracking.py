@@ -22,6 +22,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractVersionedDataset, CatalogProtocol
 from kedro.pipeline import Pipeline
 
+from guided_dml.databases import alive, sqlite_url
 from guided_dml.errors import interrupted
 from guided_dml.provenance import device_name, git_state, library_versions
 
@@ -243,9 +244,9 @@ def _client(project: Path) -> MlflowClient:
     with FileLock(folder / "mlflow.lock", timeout=600):
         if not database.exists():
             partial.unlink(missing_ok=True)
-            MlflowClient(f"sqlite:///{partial}").search_experiments(max_results=1)
+            MlflowClient(sqlite_url(partial)).search_experiments(max_results=1)
             partial.replace(database)
-    return MlflowClient(f"sqlite:///{database}")
+    return MlflowClient(sqlite_url(database))
 
 
 def _experiment(client: MlflowClient, project: Path, name: str) -> str:
@@ -253,7 +254,7 @@ def _experiment(client: MlflowClient, project: Path, name: str) -> str:
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        local = client.tracking_uri.startswith("sqlite:")
+        local = client.tracking_uri.startswith("sqlite")
         place = (project / "mlruns" / "artifacts" / name).as_uri() if local else None
         try:
             return str(client.create_experiment(name, artifact_location=place))
@@ -269,17 +270,6 @@ def _close_abandoned(client: MlflowClient, experiment_id: str) -> None:
     for run in client.search_runs([experiment_id], open_here):
         if not alive(int(run.data.tags["process"])):
             client.set_terminated(run.info.run_id, "KILLED")
-
-
-def alive(process: int) -> bool:
-    """Return whether a process of this machine is there."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def flat(parameters: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

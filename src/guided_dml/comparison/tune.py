@@ -19,9 +19,10 @@ from guided_dml.comparison.cluster import cluster, each, reason
 from guided_dml.comparison.plan import Run, plan_data_set, settings_key, tuned_file
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.worker import compute
+from guided_dml.databases import alive, sqlite_url
 from guided_dml.errors import DivergedError, InputError
 from guided_dml.provenance import git_state
-from guided_dml.tracking import alive, flat
+from guided_dml.tracking import flat
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -113,7 +114,7 @@ def _study(project: Path, name: str) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     (project / STORAGE).parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
-        storage=f"sqlite:///{project / STORAGE}",
+        storage=sqlite_url(project / STORAGE),
         study_name=name,
         direction="maximize",
         load_if_exists=True,
