@@ -46,12 +46,17 @@ def run(project: Path, *pipelines: str, **options: Any) -> str:
         return str(session.session_id)
 
 
-@pytest.fixture
-def raw_parameters() -> dict[str, Any]:
-    """The parameters of conf/base, as a nested dictionary."""
+def base_parameters() -> dict[str, Any]:
+    """Return the parameters of conf/base, as a nested dictionary."""
     text = (PROJECT / "conf" / "base" / "parameters.yml").read_text()
     raw: dict[str, Any] = yaml.safe_load(text.replace("${globals:split_seed}", "0"))
     return raw
+
+
+@pytest.fixture
+def raw_parameters() -> dict[str, Any]:
+    """The parameters of conf/base, as a nested dictionary."""
+    return base_parameters()
 
 
 @pytest.fixture

@@ -9,35 +9,39 @@ from typing import Any
 
 import numpy as np
 import torch
+from kedro.framework.project import configure_project
 from safetensors.torch import save_file
 
+from conftest import base_parameters
+from guided_dml.comparison.names import METHODS
+from guided_dml.comparison.records import RunRecord, settings_key
+from guided_dml.comparison.sessions import Nested, merged
 from guided_dml.metrics.names import SCORES
-from guided_dml.pipelines.reporting.names import METHODS
+from guided_dml.parameters import validated
+
+configure_project("guided_dml")  # (a key depends on what the pipelines read)
 
 FOLDER = Path("data") / "08_reporting" / "comparison"
 
-PARAMETERS: dict[str, Any] = {
-    "data": {"images_per_class": None, "validation_share": 0.1},
-    "student": {
-        "epochs": 50,
-        "backbone": "resnet18",
-        "stem": "small",
-        "embedding_dimension": 2,
-        "batch_size": 32,
-    },
-    "evaluation": {"split": "test"},
-}
+#: The paper's.
+PARAMETERS = merged(base_parameters(), {"student": {"epochs": 50, "batch_size": 32}})
+
+
+def key(method: str, parameters: Nested = PARAMETERS) -> str:
+    """Return the key of a method's settings."""
+    return settings_key(validated(parameters), method, "d1")
 
 
 def about(data_set: str = "digits", protocol: str = "equal", **changes: Any) -> dict[str, Any]:
     """Return what is compared."""
+    parameters = changes.get("parameters", PARAMETERS)
     return {
         "data_set": data_set,
         "protocol": protocol,
-        "settings": {method: f"key-{method}" for method in METHODS},
+        "settings": {method: key(method, parameters) for method in METHODS},
         "classes": [f"class {i}" for i in range(10)],
         "data_version": "d1",
-        "parameters": PARAMETERS,
+        "parameters": parameters,
         "pixel_scores": {"recall_at_1": 0.986, "accuracy": 0.9861},
     } | changes
 
@@ -56,9 +60,7 @@ def run(
         "protocol": protocol,
         "method": method,
         "seed": seed,
-        "settings": f"key-{method}",
         "scores": dict.fromkeys(SCORES, score),
-        "queries": "test",
         "images_seen": {"student": 32_000, "teacher": 86_400 if method == "guided" else 0},
         "seconds": 61.5 + seed,
         "peak_memory_mb": 800.0,
@@ -73,8 +75,7 @@ def run(
 
 def run_id(record: dict[str, Any]) -> str:
     """Return the partition that a record belongs in."""
-    names = ("data_set", "protocol", "method", "settings")
-    return "/".join(record[name] for name in names) + f"/seed_{record['seed']}"
+    return RunRecord.model_validate(record).id
 
 
 def partitions(records: dict[str, Any]) -> dict[str, Callable[[], Any]]:

@@ -56,11 +56,13 @@ def run(**options: Any) -> None:
 @click.option(
     "--protocol", type=click.Choice(["equal", "tuned"]), default="equal", show_default=True
 )
+@click.option("--refresh", is_flag=True, help="Run those anew that lack a score that came later.")
 def compare(
     envs: str,
     methods: str,
     seeds: int,
     protocol: str,
+    refresh: bool,
     workers: int | None,
     scheduler: str | None,
     **settings: Any,
@@ -80,6 +82,7 @@ def compare(
             workers,
             scheduler,
             say=click.echo,
+            refresh=refresh,
         )
         sys.exit(1 if outcome.failed else 0)
 

@@ -183,6 +183,8 @@ class ComputeParameters(Block):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "float32", "bfloat16"]
     deterministic: bool
+    threads: Count | None = None
+    """Of a CPU: another number gives other weights (null: as PyTorch finds them)."""
 
 
 class Parameters(Block):

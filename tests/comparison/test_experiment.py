@@ -22,7 +22,7 @@ from conftest import SMALL, tracked_runs
 from guided_dml.cli import cli
 from guided_dml.comparison.experiment import Outcome, compare
 from guided_dml.comparison.plan import plan_data_set
-from guided_dml.comparison.scoreboard import SCOREBOARD
+from guided_dml.comparison.records import SCOREBOARD
 from guided_dml.comparison.sessions import merged
 from guided_dml.comparison.upload import Uploader
 from guided_dml.tracking import open_experiment
@@ -91,6 +91,13 @@ def test_every_run_is_computed_once_recorded_uploaded_and_reported(
     changed = [n for n in stamps if again[n].stat().st_mtime_ns != stamps[n]]
     assert changed == ["triplet seed_0"]
     assert len(uploaded(project)) == 4
+    table, where = said[-2:]
+    assert [line.split()[:2] for line in table.splitlines()[4:6]] == [
+        ["Guided", "2"],
+        ["Triplet", "2"],
+    ]
+    assert where == f"report: {newest(project, 'comparison_markdown.md').relative_to(project)}"
+
     report = newest(project, "comparison_markdown.md").read_text()
     assert "Guided" in report
     assert "Triplet" in report

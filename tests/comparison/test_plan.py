@@ -8,24 +8,9 @@ from typing import Any
 import pytest
 
 from conftest import SMALL, run
-from guided_dml.comparison.plan import plan_data_set, settings_key
+from guided_dml.comparison.plan import plan_data_set
 from guided_dml.comparison.sessions import merged
 from guided_dml.errors import InputError
-
-
-def test_a_key_depends_on_what_the_method_reads_and_on_nothing_else(
-    raw_parameters: dict[str, Any],
-) -> None:
-    def key(method: str, data: str = "d", **change: Any) -> str:
-        return settings_key(merged(raw_parameters, change), method, data)
-
-    assert key("triplet") == key("triplet", seed=3) == key("triplet", tracking=False)
-    assert key("triplet") == key("triplet", gemini={"epochs": 2}, siamese={"margin": 1.0})
-    assert key("guided") != key("guided", gemini={"epochs": 2})
-    assert key("triplet") != key("triplet", triplet={"margin": 1.0})
-    assert key("triplet") != key("triplet", student={"epochs": 2})
-    assert key("triplet") != key("triplet", data="e")
-    assert key("triplet") != key("margin")
 
 
 def test_data_are_prepared_once_and_again_for_other_parameters(project: Path) -> None:

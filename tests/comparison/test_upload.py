@@ -9,9 +9,11 @@ import pytest
 
 from guided_dml.comparison import upload
 from guided_dml.comparison.plan import Plan
+from guided_dml.comparison.records import About
 from guided_dml.errors import Interrupted
+from scoreboard import about
 
-PLAN = Plan("digits", "equal", [], {"settings": {}}, tracking=True)
+PLAN = Plan([], About.model_validate(about()), tracking=True)
 
 
 def test_ctrl_c_during_an_upload_is_not_taken_for_trouble_with_mlflow(

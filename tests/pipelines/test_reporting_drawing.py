@@ -8,8 +8,8 @@ import pytest
 import torch
 from kedro.io import DatasetError
 
+from guided_dml.comparison.records import Comparison, read_comparisons
 from guided_dml.pipelines.reporting.drawing import atlas_groups, map_rows, panels
-from guided_dml.pipelines.reporting.records import Comparison, read_comparisons
 from scoreboard import about, abouts, by_id, clusters, partitions, run, run_id
 
 LABELS = np.arange(40) % 10

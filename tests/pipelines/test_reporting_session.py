@@ -10,7 +10,7 @@ import pytest
 
 from conftest import run as run_session
 from guided_dml.errors import InputError
-from scoreboard import FOLDER, run, write_comparison, write_json
+from scoreboard import FOLDER, key, run, write_comparison, write_json
 
 MADE = {
     "comparison_table.csv",
@@ -31,9 +31,10 @@ def compared(project: Path) -> Path:
     for data_set, channels in (("digits", 1), ("cifar10", 3)):
         images = rng.integers(0, 256, (60, channels, 8, 8), np.uint8)
         write_comparison(project, ["guided", "margin"], 3, images, labels, data_set=data_set)
-    write_json(project, "scoreboard", "digits/equal/guided/key-guided/seed_7", "{half a fi")
-    write_json(project, "scoreboard", "digits/equal/guided/key-old/seed_0", run(settings="key-old"))
-    write_json(project, "scoreboard", "digits/equal/margin/key-margin/seed_8", run("margin", 9))
+    guided, margin = (f"digits/equal/{name}/{key(name)}" for name in ("guided", "margin"))
+    write_json(project, "scoreboard", f"{guided}/seed_7", "{half a fi")
+    write_json(project, "scoreboard", "digits/equal/guided/old/seed_0", run())
+    write_json(project, "scoreboard", f"{margin}/seed_8", run("margin", 9))
     (project / FOLDER / "scoreboard" / "notes.txt").write_text("of somebody else")
     return project
 
@@ -53,8 +54,8 @@ def test_everything_is_made_from_what_fits(compared: Path, warned: list[str]) ->
     assert "Guided, seed 0 (60)" in files["atlas_page.html"].read_text("utf-8")
     assert text.index("## Digits") < text.index("## CIFAR-10")
     assert len(warned) == 2
-    assert "seed_7: cannot be read" in warned[0]
-    assert "seed_8: its content is that of" in warned[1]
+    assert "seed_7 does not count: cannot be read" in warned[0]
+    assert "seed_8 does not count: its content is that of" in warned[1]
 
 
 @pytest.mark.parametrize("missing", ["current", "scoreboard"])

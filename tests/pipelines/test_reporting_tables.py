@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
@@ -8,10 +7,18 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from guided_dml.comparison.names import METHODS
+from guided_dml.comparison.paper import paper_figures
+from guided_dml.comparison.records import Comparison, read_comparisons
+from guided_dml.comparison.sessions import merged
 from guided_dml.metrics.names import SCORES, SHOWN
-from guided_dml.pipelines.reporting.nodes import write_latex, write_markdown
-from guided_dml.pipelines.reporting.paper import paper_figures
-from guided_dml.pipelines.reporting.records import Comparison, read_comparisons
+from guided_dml.pipelines.reporting.nodes import (
+    draw_cost,
+    draw_scores,
+    write_latex,
+    write_markdown,
+    write_scores,
+)
 from guided_dml.pipelines.reporting.tables import COLUMNS, long_table
 from scoreboard import PARAMETERS, about, abouts, by_id, run
 
@@ -128,10 +135,10 @@ def test_pairs_without_a_test_have_dashes() -> None:
 
 
 def test_the_paper_beside_ours_names_what_differs_and_what_is_no_target() -> None:
-    parameters = copy.deepcopy(PARAMETERS)
-    parameters["data"]["images_per_class"] = 1500
-    parameters["student"] |= {"epochs": 3, "backbone": "small_cnn"}
-    runs = [run(method, 0, 0.9, "mnist") for method in ("guided", "margin", "anchors")]
+    student = {"epochs": 3, "backbone": "small_cnn"}
+    parameters = merged(PARAMETERS, {"data": {"images_per_class": 1500}, "student": student})
+    methods = ("guided", "margin", "anchors")
+    runs = [run(method, 0, 0.9, "mnist", parameters=parameters) for method in methods]
     text = write_markdown(compared(*runs, data_set="mnist", parameters=parameters))
     header, *rows = section_table(text.split("Beside")[1], "Method")
     assert header[2:] == list(SHOWN.values())
@@ -142,19 +149,18 @@ def test_the_paper_beside_ours_names_what_differs_and_what_is_no_target() -> Non
     assert rows[5][-1] == "–"  # noqa: RUF001
     assert "at most 1,500 images per class (the paper: all); 3 epochs (50); backbone" in text
     assert "no target, MAP@R cannot exceed RP (95.08)" in text
-    same = write_markdown(compared(*runs, data_set="mnist"))
+    same = write_markdown(compared(run(data_set="mnist"), data_set="mnist"))
     assert "Not the paper's setting" not in same
 
 
 def test_latex_escapes_names_and_has_as_many_cells_as_columns() -> None:
     runs = [
-        run(method, seed, 0.9 - 0.1 * (method == "my_50%_loss"), "my_cells&co", device="A_100 #2")
-        for method in ("guided", "my_50%_loss")
+        run(method, seed, 0.9 - 0.1 * (method == "margin"), "my_cells&co", device="A_100 #2 50%")
+        for method in ("guided", "margin")
         for seed in (0, 1)
     ]
-    settings = {"guided": "key-guided", "my_50%_loss": "key-my_50%_loss"}
-    text = write_latex(compared(*runs, data_set="my_cells&co", settings=settings))
-    for escaped in (r"my\_cells\&co", r"A\_100 \#2", r"my\_50\%\_loss", r"\textbf{90.00 $\pm$"):
+    text = write_latex(compared(*runs, data_set="my_cells&co"))
+    for escaped in (r"my\_cells\&co", r"A\_100 \#2 50\%", r"\textbf{90.00 $\pm$"):
         assert escaped in text
     assert text.isascii()
     for name in ("document", "table", "tabular"):
@@ -163,3 +169,33 @@ def test_latex_escapes_names_and_has_as_many_cells_as_columns() -> None:
         columns, rest = body.split("@{}}", 1)
         rows = [line for line in rest.split(r"\end{tabular}")[0].splitlines() if "&" in line]
         assert {line.replace(r"\&", "").count("&") for line in rows} == {len(columns) - 1}
+
+
+def test_a_score_that_older_runs_lack_is_a_dash_and_nothing_else_changes() -> None:
+    def older(record: dict[str, Any]) -> dict[str, Any]:
+        return record | {"scores": {k: v for k, v in record["scores"].items() if k != "nmi"}}
+
+    runs = [run("guided", 0, 0.9), run("guided", 1, 0.8), older(run("guided", 2, 0.1))]
+    runs += [older(run("margin", seed, 0.5 + 0.1 * seed)) for seed in range(3)]
+    comparisons = compared(*runs)
+    table = long_table(comparisons)
+    assert (of(table, "guided").n, of(table, "guided")["mean"]) == (2, pytest.approx(0.85))
+    assert (of(table, "guided", "f1").n, of(table, "margin", "f1").n) == (3, 3)
+    assert of(table, "margin").n == 0
+    assert math.isnan(of(table, "margin").p)
+    assert of(table, "margin", "f1").p > 0
+    dash = "–"  # noqa: RUF001
+    _, guided, margin, _ = section_table(write_markdown(comparisons), "Method")
+    assert (guided[4], margin[4], margin[3]) == ("**85.00 ± 63.53**", dash, "**60.00 ± 24.84**")
+    assert len(draw_scores(comparisons).axes) == 1
+    assert len(draw_cost(comparisons).axes) == 1
+
+
+def test_the_scores_fit_into_eighty_columns() -> None:
+    runs = [run(method, seed, 0.1 + 0.08 * seed) for method in METHODS for seed in range(2)]
+    text = write_scores(compared(*runs))
+    lines = text.splitlines()
+    assert lines[1:4] == ["Digits, equal settings, in %", "", lines[3]]
+    assert lines[3].split() == ["Method", "n", *SHOWN.values()]
+    assert lines[4].split() == ["Guided", "2", *["14.00±50.82"] * 5]
+    assert max(map(len, lines)) <= 80

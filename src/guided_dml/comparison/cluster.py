@@ -24,18 +24,22 @@ PATIENCE = 10
 
 
 @contextmanager
-def cluster(workers: int | None, scheduler: str | None, most: int) -> Iterator[Client]:
+def cluster(
+    workers: int | None, scheduler: str | None, most: int, threads: int
+) -> Iterator[Client]:
     """Connect to the running cluster at ``scheduler``, or start one here and stop it at the end.
 
     Args:
-        workers: Processes to start here; by default one for each GPU, else for each core.
+        workers: Processes to start here; by default one for each GPU, else as many as there are
+            cores for.
         scheduler: Address of a running scheduler, such as ``tcp://host:8786``.
         most: How many runs there are; no more processes are started.
+        threads: Of a run.
 
     Raises:
         InputError: The scheduler does not answer, or has no worker.
     """
-    with _connected(scheduler) if scheduler else _local(workers, most) as client:
+    with _connected(scheduler) if scheduler else _local(workers, most, threads) as client:
         yield client
 
 
@@ -60,17 +64,16 @@ def _connected(scheduler: str) -> Iterator[Client]:
 
 
 @contextmanager
-def _local(workers: int | None, most: int) -> Iterator[Client]:
+def _local(workers: int | None, most: int, threads: int) -> Iterator[Client]:
     import dask
+    from dask.system import CPU_COUNT
     from torch import cuda
 
-    gpus, cores = cuda.device_count(), len(os.sched_getaffinity(0))
-    count = min(workers or gpus or cores, most)
-    # Runs that compete for the same cores slow each other down many times over.
-    threads = str(max(1, cores // count))
+    gpus = cuda.device_count()
+    count = min(workers or gpus or max(1, CPU_COUNT // threads), most)
     of_workers = {
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
         # They share the terminal with this process, which speaks for all; a lost worker shows as
         # its run's failure.
         "TQDM_DISABLE": "1",
@@ -86,6 +89,11 @@ def _local(workers: int | None, most: int) -> Iterator[Client]:
         LocalCluster(
             n_workers=count,
             threads_per_worker=1,
+            # Dask's share of the memory, that over the cores, is too little for a run on a
+            # machine of many cores; the system's own limit is enough.
+            memory_limit=0,
+            # Whoever reaches the scheduler runs code as this user: temporary keys keep others out.
+            security=True,
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
             resources={"GPU": 1} if gpus else None,

@@ -12,7 +12,7 @@ from kedro.runner import SequentialRunner
 
 from guided_dml.comparison.cluster import cluster, each, reason, workers_of
 from guided_dml.comparison.plan import Plan, Run, announce, plan_data_set
-from guided_dml.comparison.scoreboard import finished
+from guided_dml.comparison.records import RunRecord, finished
 from guided_dml.comparison.sessions import Nested, session
 from guided_dml.comparison.upload import Uploader
 from guided_dml.comparison.worker import compute
@@ -39,10 +39,10 @@ class Outcome:
     finished: list[Run] = field(default_factory=list)
     failed: list[tuple[Run, str]] = field(default_factory=list)
 
-    def add(self, planned: Run, record: Nested) -> None:
+    def add(self, planned: Run, record: RunRecord) -> None:
         """Count a run that is on the scoreboard, and upload it."""
         self.finished.append(planned)
-        self.uploaders[planned.data_set].add(planned.id, record)
+        self.uploaders[planned.data_set].add(record)
 
 
 def compare(
@@ -55,6 +55,7 @@ def compare(
     workers: int | None,
     scheduler: str | None,
     say: Say,
+    refresh: bool = False,
 ) -> Outcome:
     """Run what is not on the scoreboard yet, upload it, and write the report.
 
@@ -67,7 +68,8 @@ def compare(
         overrides: Parameters on top of the environments'.
         workers: Processes on this machine.
         scheduler: Address of a running cluster, in their place.
-        say: Is told of every run that ends.
+        say: Is told of every run that ends, and the scores of all.
+        refresh: Whether finished runs that lack a score are run anew.
 
     Raises:
         InputError: Nothing to run, a wrong parameter, missing raw data, no such cluster.
@@ -78,33 +80,53 @@ def compare(
     for data_set in data_sets:
         plans.append(plan_data_set(project, data_set, protocol, methods, seeds, overrides))
         announce(project, plans[-1])
-    outcome = _run_missing(project, plans, workers, scheduler, say)
+    outcome = _run_missing(project, plans, workers, scheduler, say, refresh)
     for planned, why in outcome.failed:
         say(f"failed: {planned.name}: {why}")
     if outcome.finished:
-        for plan in plans:  # (another comparison may have taken its place in the meantime)
-            announce(project, plan)
-        tracking = any(plan.tracking for plan in plans)
-        with session(project, data_sets[0], {"tracking": tracking}) as (opened, _):
-            opened.run(pipeline_names=["reporting"], runner=SequentialRunner())
+        _report(project, plans, say)
     return outcome
 
 
+def _report(project: Path, plans: list[Plan], say: Say) -> None:
+    for plan in plans:  # (another comparison may have taken its place in the meantime)
+        announce(project, plan)
+    tracking = any(plan.tracking for plan in plans)
+    with session(project, plans[0].about.data_set, {"tracking": tracking}) as (opened, context):
+        made = opened.run(pipeline_names=["reporting"], runner=SequentialRunner())
+        report = Path(context.catalog["comparison_markdown"]._get_load_path())
+    say(made["scores_text"].load())
+    say(f"report: {report.relative_to(project)}")
+
+
 def _run_missing(
-    project: Path, plans: list[Plan], workers: int | None, scheduler: str | None, say: Say
+    project: Path,
+    plans: list[Plan],
+    workers: int | None,
+    scheduler: str | None,
+    say: Say,
+    refresh: bool,
 ) -> Outcome:
-    uploaders = {plan.data_set: Uploader(project, plan) for plan in plans}
-    outcome, missing = Outcome(uploaders), []
+    uploaders = {plan.about.data_set: Uploader(project, plan) for plan in plans}
+    outcome, missing, lacking = Outcome(uploaders), [], []
     for planned in [run for plan in plans for run in plan.runs]:
-        record = finished(project, planned)
-        if record is None:
+        record = finished(project, planned.id)
+        if record is None or (refresh and record.lacking):
             missing.append(planned)
-        else:
-            outcome.add(planned, record)
+            continue
+        outcome.add(planned, record)
+        if record.lacking:
+            lacking.append(f"{planned.name} ({', '.join(record.lacking)})")
     before = len(outcome.finished)
     say(f"{before + len(missing)} runs: {before} finished before, {len(missing)} to do")
+    if lacking:
+        say(
+            f"{len(lacking)} finished runs lack scores that came later: {'; '.join(lacking)}; the "
+            "same command with --refresh runs them anew"
+        )
     if missing:
-        with cluster(workers, scheduler, len(missing)) as client:
+        threads = max(planned.parameters["compute"]["threads"] for planned in missing)
+        with cluster(workers, scheduler, len(missing), threads) as client:
             _compute(client, project, missing, outcome, say)
     return outcome
 
@@ -116,8 +138,7 @@ def _compute(client: Client, project: Path, runs: list[Run], outcome: Outcome, s
         for ended, (planned, record, error) in enumerate(each(client, compute, jobs), start=1):
             if error is None:
                 outcome.add(planned, record)
-                percent, seconds = 100 * record["scores"]["map_at_r"], record["seconds"]
-                result = f"MAP@R {percent:.2f} ({seconds:.0f} s)"
+                result = f"MAP@R {100 * record.scores['map_at_r']:.2f} ({record.seconds:.0f} s)"
             else:
                 outcome.failed.append((planned, reason(error)))
                 result = f"failed: {reason(error)}"

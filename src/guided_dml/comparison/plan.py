@@ -1,14 +1,7 @@
-"""What a comparison consists of: data sets, methods and seeds, each run under a key.
-
-The key of a run's settings is a hash of all parameters that its method reads, the seed left out,
-and of the content of the prepared data. A finished run is found again by it, and runs under other
-settings are never mixed with it.
-"""
+"""What a comparison consists of: data sets, methods and seeds, each run under a key."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,20 +10,16 @@ import yaml
 from kedro.io import DatasetError, Version
 from kedro.runner import SequentialRunner
 
+from guided_dml.comparison.records import About, hash_of, place, settings_key
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.errors import InputError
 from guided_dml.lineage import content_hash
-from guided_dml.parameters import BASELINES, METHODS
+from guided_dml.parameters import METHODS, ComputeParameters, validated
 
 #: What the runs of a comparison read.
 PREPARED = ("train_images", "test_images", "normalisation", "split", "classes")
 
 SAVED_TOGETHER = (*PREPARED, "data_report", "pixel_scores")
-
-#: Parameters that no result depends on, or that a run brings itself.
-NOT_SETTINGS = ("seed", "tracking")
-#: Parameters that only the guided method reads.
-GUIDED_ONLY = ("triplets", "gemini")
 
 
 class Run(NamedTuple):
@@ -59,8 +48,7 @@ class Run(NamedTuple):
     @property
     def id(self) -> str:
         """The run's place on the scoreboard."""
-        place = (self.data_set, self.protocol, self.method, self.settings)
-        return f"{'/'.join(place)}/seed_{self.seed}"
+        return place(self.data_set, self.protocol, self.method, self.settings, self.seed)
 
     @property
     def name(self) -> str:
@@ -73,38 +61,19 @@ class Plan:
     """The runs on one data set.
 
     Attributes:
-        data_set: The environment.
-        protocol: ``equal`` or ``tuned``.
         runs: Seeds outermost, so that an unfinished comparison has seeds of all methods.
-        current: What the report has to know; partition of ``comparisons``.
+        about: What the report has to know.
         tracking: Whether MLflow is to know.
     """
 
-    data_set: str
-    protocol: str
     runs: list[Run]
-    current: Nested
+    about: About
     tracking: bool
 
     @property
     def key(self) -> str:
         """Of all methods' settings together."""
-        return _hash(self.current["settings"])
-
-
-def settings_key(parameters: Nested, method: str, data_version: str) -> str:
-    """Return the key of a run's settings.
-
-    Args:
-        parameters: All parameters of the run.
-        method: Whose other methods' blocks do not matter.
-        data_version: Hash of the prepared data.
-    """
-    unread = {*NOT_SETTINGS, *METHODS} - {method}
-    if method in BASELINES:
-        unread |= set(GUIDED_ONLY)
-    relevant = {name: value for name, value in parameters.items() if name not in unread}
-    return _hash([method, data_version, relevant])
+        return hash_of(self.about.settings)
 
 
 def plan_data_set(
@@ -125,33 +94,37 @@ def plan_data_set(
     """
     quiet = merged(overrides, {"tracking": False})
     version = _prepare(project, data_set, quiet)
-    versions = dict.fromkeys(PREPARED, version)
-    on_top = {
-        method: merged(_tuned(project, data_set, method, method in methods), quiet)
-        if protocol == "tuned"
-        else quiet
-        for method in METHODS
-    }
     with session(project, data_set, overrides) as (_, context):
-        catalog, shared = context.catalog, context.config_loader["parameters"]
+        catalog, parameters = context.catalog, context.config_loader["parameters"]
+        common = _common(validated(parameters).compute)
+        shared = validated(merged(parameters, common))
+        on_top = {method: merged(quiet, common) for method in METHODS}
+        if protocol == "tuned":
+            for method in METHODS:
+                tuned = _tuned(project, data_set, method, method in methods)
+                on_top[method] = merged(tuned, on_top[method])
         for name in (*PREPARED, "pixel_scores"):  # (not what another run prepares meanwhile)
             catalog[name]._version = Version(version, None)
-        contents = (content_hash(Path(catalog[name]._get_load_path())) for name in PREPARED)
-        data_version = _hash(list(contents))
+        contents = [content_hash(Path(catalog[name]._get_load_path())) for name in PREPARED]
+        data_version = hash_of(contents)
         keys = {
-            method: settings_key(merged(shared, on_top[method]), method, data_version)
+            method: settings_key(
+                validated(merged(parameters, on_top[method])), method, data_version
+            )
             for method in METHODS
         }
-        current = {
-            "data_set": data_set,
-            "protocol": protocol,
-            "settings": keys,
-            "classes": catalog.load("classes"),
-            "data_version": data_version,
-            "parameters": {name: v for name, v in shared.items() if name not in NOT_SETTINGS},
-            "pixel_scores": catalog.load("pixel_scores"),
-        }
-        queries = shared["evaluation"]["split"]
+        about = About.model_validate(
+            {
+                "data_set": data_set,
+                "protocol": protocol,
+                "settings": keys,
+                "classes": catalog.load("classes"),
+                "data_version": data_version,
+                "parameters": shared,
+                "pixel_scores": catalog.load("pixel_scores"),
+            }
+        )
+        queries = shared.evaluation.split
         images = {f"{data_set}/{data_version}/{queries}": _shown_images(catalog, queries)}
         catalog.save("scoreboard_images", images)
     runs = [
@@ -163,22 +136,27 @@ def plan_data_set(
             settings=keys[method],
             data_version=data_version,
             parameters=merged(on_top[method], {"seed": seed}),
-            versions=versions,
+            versions=dict.fromkeys(PREPARED, version),
         )
         for seed in range(seeds)
         for method in methods
     ]
-    return Plan(data_set, protocol, runs, current, shared["tracking"])
+    return Plan(runs, about, shared.tracking)
 
 
 def announce(project: Path, plan: Plan) -> None:
     """Let the report be about this comparison."""
-    with session(project, plan.data_set, {}) as (_, context):
-        context.catalog.save("comparisons", {f"{plan.data_set}/{plan.protocol}": plan.current})
+    with session(project, plan.about.data_set, {}) as (_, context):
+        context.catalog.save("comparisons", {plan.about.id: plan.about.model_dump()})
 
 
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+def _common(compute: ComputeParameters) -> Nested:
+    """Return what all runs compute with, on whatever machine: neither auto nor left open."""
+    from guided_dml.training.policy import Policy
+
+    policy = Policy.of(compute)
+    precision = "bfloat16" if policy.autocast else "float32"
+    return {"compute": {"precision": precision, "threads": compute.threads or 1}}
 
 
 def _prepare(project: Path, data_set: str, parameters: Nested) -> str:
@@ -210,7 +188,7 @@ def _shown_images(catalog: Any, queried: str) -> Nested:
 
     from guided_dml.figures.page import MOST_POINTS
     from guided_dml.figures.plane import evenly_spaced
-    from guided_dml.pipelines.evaluation.nodes import sets_of
+    from guided_dml.metrics.protocol import sets_of
 
     train, test, split = (catalog.load(name) for name in ("train_images", "test_images", "split"))
     _, queries = sets_of(train, test, split, queried).values()

@@ -13,6 +13,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.io import CatalogProtocol, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
+from omegaconf import OmegaConf
 
 Nested = dict[str, Any]
 
@@ -33,12 +34,7 @@ def session(project: Path, env: str, parameters: Nested) -> Iterator[tuple[Kedro
 
 def merged(*layers: Nested) -> Nested:
     """Return nested dictionaries laid over each other, the last on top."""
-    result: Nested = {}
-    for layer in layers:
-        for name, value in layer.items():
-            below = result.get(name)
-            both = isinstance(value, dict) and isinstance(below, dict)
-            result[name] = merged(below, value) if both else value  # type: ignore[arg-type]
+    result: Nested = OmegaConf.to_container(OmegaConf.merge(*layers))  # type: ignore[assignment]
     return result
 
 

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from guided_dml.comparison.cluster import cluster, each, reason
-from guided_dml.comparison.plan import Run, plan_data_set, settings_key, tuned_file
-from guided_dml.comparison.sessions import Nested, merged, session
+from guided_dml.comparison.plan import Run, plan_data_set, tuned_file
+from guided_dml.comparison.records import settings_key
+from guided_dml.comparison.sessions import Nested, merged
 from guided_dml.comparison.worker import compute
 from guided_dml.databases import alive, sqlite_url
 from guided_dml.errors import DivergedError, InputError
+from guided_dml.parameters import validated
 from guided_dml.provenance import git_state
 from guided_dml.tracking import flat
 
@@ -90,10 +92,9 @@ def tune(
     fixed = merged(
         overrides, {"evaluation": {"split": "validation"}, "tracking": False, "seed": SEED}
     )
-    (base,) = plan_data_set(project, data_set, "tuning", [method], 1, fixed).runs
-    base = base._replace(seed=SEED, parameters=fixed)
-    with session(project, data_set, fixed) as (_, context):
-        shared = context.config_loader["parameters"]
+    plan = plan_data_set(project, data_set, "equal", [method], 1, fixed)
+    base, shared = plan.runs[0], plan.about.parameters.model_dump()
+    base = base._replace(seed=SEED, parameters=merged(base.parameters, fixed))
     study = _study(project, f"{data_set} {method} {base.settings}")
     if not study.trials:
         study.enqueue_trial(_own_settings(shared, method))
@@ -101,7 +102,7 @@ def tune(
     to_do = max(0, trials - before)
     say(f"{method} on {data_set}: {before} trials before, {to_do} to do")
     if to_do:
-        with cluster(workers, scheduler, to_do) as client:
+        with cluster(workers, scheduler, to_do, base.parameters["compute"]["threads"]) as client:
             for trial, why in _tried(client, project, study, base, shared, to_do):
                 say(f"trial {trial.number}: {why or _score(trial)} with {_settings(trial)}")
     return _write(project, study, base, data_set, method, say)
@@ -164,12 +165,13 @@ def _tried(
             trial = study.ask(space)
             trial.set_user_attr("of", (socket.gethostname(), os.getpid()))
             parameters = merged(base.parameters, *map(_nested, trial.params.items()))
-            key = settings_key(merged(shared, parameters), base.method, base.data_version)
+            whole = validated(merged(shared, parameters))
+            key = settings_key(whole, base.method, base.data_version)
             yield trial, (str(project), base._replace(parameters=parameters, settings=key), False)
 
     for trial, record, error in each(client, compute, jobs()):
         if error is None:
-            yield study.tell(trial, record["scores"][SCORE]), ""
+            yield study.tell(trial, record.scores[SCORE]), ""
         elif isinstance(error, DivergedError):
             yield study.tell(trial, 0.0), reason(error)
         elif isinstance(error, InputError):

@@ -9,20 +9,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from guided_dml.comparison.plan import Run, settings_key
-from guided_dml.comparison.scoreboard import finished
+from guided_dml.comparison.plan import Run
+from guided_dml.comparison.records import RunRecord, finished, settings_key, way
 from guided_dml.comparison.sessions import InMemoryRunner, Nested, session
 from guided_dml.errors import InputError
-from guided_dml.parameters import BASELINES
-
-#: The way from prepared data to scores.
-GUIDED = ["triplets", "gemini", "teacher_embeddings", "distillation", "evaluation"]
+from guided_dml.parameters import validated
 
 #: A session is alone in its process: hooks and PyTorch's switches are shared.
 _alone = threading.Lock()
 
 
-def compute(project: str, planned: Run, store: bool = True) -> Nested:
+def compute(project: str, planned: Run, store: bool = True) -> RunRecord:
     """Train and score, and put the result on the scoreboard.
 
     Args:
@@ -45,57 +42,60 @@ def compute(project: str, planned: Run, store: bool = True) -> Nested:
     )
 
     method, runner = planned.method, InMemoryRunner()
-    done = finished(Path(project), planned) if store else None
-    if done:  # (by another comparison at the same time)
-        return done
+    # Read before the training: what is edited meanwhile is not what it computes with.
     made_with = {"git": git_state(Path(project)), "libraries": library_versions()}
     with _alone, session(Path(project), planned.data_set, planned.parameters) as (opened, context):
         for name in ("guided_dml", "kedro", "kedro_viz"):  # (the parent speaks for all)
             logging.getLogger(name).setLevel(logging.ERROR)
+        done = finished(Path(project), planned.id) if store else None
+        if done and not done.lacking:  # (by another comparison at the same time)
+            return done
         parameters = context.config_loader["parameters"]
-        if settings_key(parameters, method, planned.data_version) != planned.settings:
+        if settings_key(validated(parameters), method, planned.data_version) != planned.settings:
             raise InputError(f"{project} is configured differently here than where it was planned")
         start_peak_memory()
         begin = perf_counter()
         opened.run(
-            pipeline_names=[method] if method in BASELINES else GUIDED,
+            pipeline_names=way(method),
             to_outputs=[f"{method}.scores"],
             load_versions=planned.versions,
             runner=runner,
         )
-        results = {name: kept.load() for name, kept in runner.results.items()}
         measured = {
             "seconds": round(perf_counter() - begin, 2),
             "resumed": runner.catalog.load("checkpoints").resumed,
             "peak_memory_mb": round(peak_memory_mb()),
         }
-        record = _record(planned, parameters, results) | made_with | measured
+        results = {name: kept.load() for name, kept in runner.results.items()}
+        record = _record(planned, parameters, results, made_with | measured)
         if store:
             embeddings = results[f"{method}.query_embeddings"]
             context.catalog.save("scoreboard_embeddings", {planned.id: embeddings})
-            context.catalog.save("scoreboard", {planned.id: record})
+            context.catalog.save("scoreboard", {planned.id: record.model_dump()})
     return record
 
 
-def _record(planned: Run, parameters: Nested, results: dict[str, Any]) -> Nested:
+def _record(
+    planned: Run, parameters: Nested, results: dict[str, Any], facts: dict[str, Any]
+) -> RunRecord:
     from guided_dml.provenance import device_name
 
-    method = planned.method
-    teacher = results.get("gemini_history")
-    return {
-        "data_set": planned.data_set,
-        "protocol": planned.protocol,
-        "method": method,
-        "seed": planned.seed,
-        "settings": planned.settings,
-        "queries": parameters["evaluation"]["split"],
-        "scores": results[f"{method}.scores"],
-        "images_seen": {
-            "student": int(results[f"{method}.history"]["images_seen"].iloc[-1]),
-            "teacher": 0 if teacher is None else int(teacher["images_seen"].iloc[-1]),
-        },
-        "parameters": parameters,
-        "data_version": planned.data_version,
-        "device": device_name(parameters["compute"]["device"]),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    histories = {"student": f"{planned.method}.history", "teacher": "gemini_history"}
+    return RunRecord.model_validate(
+        {
+            "data_set": planned.data_set,
+            "protocol": planned.protocol,
+            "method": planned.method,
+            "seed": planned.seed,
+            "scores": results[f"{planned.method}.scores"],
+            "images_seen": {
+                part: int(results[name]["images_seen"].iloc[-1]) if name in results else 0
+                for part, name in histories.items()
+            },
+            "parameters": parameters,
+            "data_version": planned.data_version,
+            "device": device_name(parameters["compute"]["device"]),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            **facts,
+        }
+    )

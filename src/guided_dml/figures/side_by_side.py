@@ -28,7 +28,7 @@ class Methods:
         names: Of the methods.
         colours: The place of each method in the palette, the same in all panels.
         scores: Names of the scores.
-        means: float64 ``[methods, scores]``, in [0, 1].
+        means: float64 ``[methods, scores]``, in [0, 1]; NaN where no run has the score.
         half_widths: float64 ``[methods, scores]``, of the 95 % intervals; NaN for one run.
         seconds: float64 ``[methods]``, median of a run.
     """
@@ -74,7 +74,9 @@ def scores_figure(panels: Sequence[Methods], heading: str) -> Figure:
 def _draw_bars(ax: Axes, panel: Methods) -> None:
     means, errors = 100 * panel.means, 100 * np.nan_to_num(panel.half_widths)
     # The lowest bar stays visible: it is at least a fifth as high as the panel.
-    lowest, highest = float((means - errors).min()), float((means + errors).max())
+    given = np.isfinite(means)
+    lowest = float((means - errors)[given].min(initial=100))
+    highest = float((means + errors)[given].max(initial=0))
     floor = max(0.0, np.floor((lowest - 0.3 * (highest - lowest) - 1) / 5) * 5)
     floor = floor if floor >= 20 else 0.0
     width = 0.84 / len(panel.names)

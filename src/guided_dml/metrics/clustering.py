@@ -24,9 +24,11 @@ def nmi(embeddings: Tensor, labels: Tensor, *, seed: int) -> float:
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import normalized_mutual_info_score
+    from threadpoolctl import threadpool_limits
 
     k_means = KMeans(n_clusters=len(labels.unique()), n_init=10, random_state=seed)
-    with warnings.catch_warnings():
+    # One thread: k-means adds up in the order in which its threads end.
+    with threadpool_limits(1), warnings.catch_warnings():
         # Fewer distinct points than clusters is what a collapsed embedding looks like: a low
         # score says so already.
         warnings.simplefilter("ignore", ConvergenceWarning)

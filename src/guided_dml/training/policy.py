@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
@@ -29,11 +29,13 @@ class Policy:
         device: Where the model and the images live.
         autocast: The reduced precision of the forward pass, or None for float32 throughout.
         deterministic: Whether only kernels that repeat their result exactly are allowed.
+        threads: Of the CPU; results depend on it.
     """
 
     device: torch.device
     autocast: torch.dtype | None = None
     deterministic: bool = False
+    threads: int = field(default_factory=torch.get_num_threads)
 
     @classmethod
     def of(cls, parameters: ComputeParameters) -> Policy:
@@ -55,6 +57,7 @@ class Policy:
             device=torch.device("cuda" if on_gpu else "cpu"),
             autocast=torch.bfloat16 if reduced else None,
             deterministic=parameters.deterministic,
+            threads=parameters.threads or torch.get_num_threads(),
         )
 
     @contextmanager
@@ -70,12 +73,15 @@ class Policy:
         }
         before = {switch: getattr(*switch) for switch in wanted}
         was_deterministic = torch.are_deterministic_algorithms_enabled()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(self.deterministic)
         for (backend, name), value in wanted.items():
             setattr(backend, name, value)
         try:
             yield
         finally:
+            torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(was_deterministic)
             for (backend, name), value in before.items():
                 setattr(backend, name, value)
@@ -85,7 +91,7 @@ class Policy:
 
         So convolutions and pools are faster: on a CPU GEMINI's step by a quarter, on a GPU it is
         what its matrix units read. Not compiled: that takes longer than it saves on short
-        trainings, and needs a compiler. Threads: as PyTorch finds them (OMP_NUM_THREADS).
+        trainings, and needs a compiler.
         """
         return model.to(self.device).to(memory_format=torch.channels_last)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from guided_dml.errors import InputError
+from guided_dml.metrics.protocol import names_of, sets_of
 from guided_dml.parameters import ComputeParameters, EvaluationParameters, StudentParameters
 from guided_dml.types import Figure, History, LabelledImages, Plot, Tensors
 
@@ -183,25 +184,8 @@ def draw_neighbours(
     return retrieval_figure(sets[1], sets[0], neighbours.numpy(), rows, heading)
 
 
-def sets_of(
-    train_images: Tensors, test_images: Tensors, split: Tensors, queried: str
-) -> dict[str, Tensors]:
-    """Return the references and the queries of a protocol, in this order, by their names."""
-    if queried == "test":
-        return dict(zip(_names(queried), (train_images, test_images), strict=True))
-    parts = (
-        {key: tensor[split[part]] for key, tensor in train_images.items()}
-        for part in ("train", "validation")
-    )
-    return dict(zip(_names(queried), parts, strict=True))
-
-
-def _names(queried: str) -> tuple[str, str]:
-    return ("training images", f"{queried} images")
-
-
 def _arrays(reference: Tensors, query: Tensors, queried: str) -> dict[str, dict[str, Any]]:
     return {
         name: {key: tensor.numpy() for key, tensor in part.items()}
-        for name, part in zip(_names(queried), (reference, query), strict=True)
+        for name, part in zip(names_of(queried), (reference, query), strict=True)
     }

@@ -11,18 +11,18 @@ import numpy as np
 from kedro.io import DatasetError
 from numpy.typing import NDArray
 
-from guided_dml.figures.page import MOST_POINTS, Choice, Group
-from guided_dml.figures.plane import Points, to_plane
-from guided_dml.figures.side_by_side import MapRow, Methods
-from guided_dml.metrics.names import SHOWN
-from guided_dml.metrics.statistics import mean_of
-from guided_dml.pipelines.reporting.names import (
+from guided_dml.comparison.names import (
     METHODS,
     in_order,
     method_name,
     section_name,
 )
-from guided_dml.pipelines.reporting.records import Comparison, Partitions, Run
+from guided_dml.comparison.records import Comparison, Partitions, RunRecord
+from guided_dml.figures.page import MOST_POINTS, Choice, Group
+from guided_dml.figures.plane import Points, to_plane
+from guided_dml.figures.side_by_side import MapRow, Methods
+from guided_dml.metrics.names import SHOWN
+from guided_dml.metrics.statistics import mean_of
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Embedded:
         arrays: ``embeddings`` float32 ``[Q, D]`` and ``labels`` int64 ``[Q]``.
     """
 
-    run: Run
+    run: RunRecord
     arrays: Arrays
 
 
@@ -48,8 +48,8 @@ def panels(comparisons: Sequence[Comparison]) -> list[Methods]:
     found = []
     for comparison in comparisons:
         means = [
-            [mean_of([run.scores[score] for run in runs]) for score in SHOWN]
-            for runs in comparison.runs.values()
+            [mean_of(list(comparison.scores(method, score).values())) for score in SHOWN]
+            for method in comparison.runs
         ]
         panel = Methods(
             title=section_name(comparison.about.data_set, comparison.about.protocol),
@@ -119,7 +119,7 @@ def atlas_groups(
     for comparison in comparisons:
         about, sets = comparison.about, []
         for method, one in lowest_seeds(comparison, embeddings).items():
-            place = f"{about.data_set}/{about.data_version}/{one.run.queries}"
+            place = f"{about.data_set}/{about.data_version}/{about.parameters.evaluation.split}"
             stored = _load(images, place, ("images", "rows", "labels"))
             if stored and not _are_images_of(stored, one.arrays):
                 logger.warning("the images %s are not those of %s", place, one.run.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guided_dml.pipelines.reporting.records import Comparison, Partitions, read_comparisons
+from guided_dml.comparison.records import Comparison, Partitions, read_comparisons
 from guided_dml.types import Figure
 
 #: Points of one map in the grid of embeddings.
@@ -36,19 +36,25 @@ def tabulate_scores(compared: list[Comparison]) -> DataFrame:
 def write_markdown(compared: list[Comparison]) -> str:
     """Return the report as Markdown."""
     from guided_dml.pipelines.reporting.report import sections
-    from guided_dml.pipelines.reporting.tables import long_table
     from guided_dml.pipelines.reporting.writing import markdown
 
-    return markdown(sections(compared, long_table(compared)))
+    return markdown(sections(compared))
 
 
 def write_latex(compared: list[Comparison]) -> str:
     """Return the report as a LaTeX document."""
     from guided_dml.pipelines.reporting.report import sections
-    from guided_dml.pipelines.reporting.tables import long_table
     from guided_dml.pipelines.reporting.writing import latex
 
-    return latex(sections(compared, long_table(compared)))
+    return latex(sections(compared))
+
+
+def write_scores(compared: list[Comparison]) -> str:
+    """Return the scores as text of 80 columns, which `kedro compare` prints."""
+    from guided_dml.pipelines.reporting.report import sections
+    from guided_dml.pipelines.reporting.writing import plain
+
+    return plain(sections(compared))
 
 
 def draw_scores(compared: list[Comparison]) -> Figure:
@@ -74,9 +80,9 @@ def draw_embedding_grid(compared: list[Comparison], embeddings: Partitions) -> F
         compared: The runs.
         embeddings: Run to what loads the ``embeddings`` and ``labels`` of its queries.
     """
+    from guided_dml.comparison.names import method_name
     from guided_dml.figures.side_by_side import embedding_grid
     from guided_dml.pipelines.reporting.drawing import map_rows
-    from guided_dml.pipelines.reporting.names import method_name
 
     rows, methods = map_rows(compared, embeddings, MAP_POINTS)
     names = [method_name(method) for method in methods]

@@ -11,6 +11,7 @@ from guided_dml.pipelines.reporting.nodes import (
     write_atlas,
     write_latex,
     write_markdown,
+    write_scores,
 )
 
 
@@ -22,6 +23,7 @@ def create_pipeline() -> Pipeline:
             Node(tabulate_scores, ["compared_runs"], "comparison_table", name="tabulate_scores"),
             Node(write_markdown, ["compared_runs"], "comparison_markdown", name="write_markdown"),
             Node(write_latex, ["compared_runs"], "comparison_latex", name="write_latex"),
+            Node(write_scores, ["compared_runs"], "scores_text", name="write_scores"),
             Node(draw_scores, ["compared_runs"], "comparison_figure", name="draw_scores"),
             Node(draw_cost, ["compared_runs"], "cost_figure", name="draw_cost"),
             Node(

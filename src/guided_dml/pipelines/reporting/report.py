@@ -9,16 +9,16 @@ from statistics import median
 
 import pandas as pd
 
-from guided_dml.metrics.names import SHOWN
-from guided_dml.pipelines.reporting.names import (
+from guided_dml.comparison.names import (
     OURS,
     PROTOCOLS,
     method_name,
     section_name,
 )
-from guided_dml.pipelines.reporting.paper import departures, paper_figures, parameter
-from guided_dml.pipelines.reporting.records import Comparison
-from guided_dml.pipelines.reporting.tables import shared_seeds
+from guided_dml.comparison.paper import departures, paper_figures
+from guided_dml.comparison.records import Comparison
+from guided_dml.metrics.names import SHOWN
+from guided_dml.pipelines.reporting.tables import long_table
 
 #: Stands for what is not known.
 DASH = "–"  # noqa: RUF001
@@ -60,18 +60,12 @@ class Section:
     tables: list[Table]
 
 
-def sections(comparisons: Iterable[Comparison], table: pd.DataFrame) -> list[Section]:
-    """Return the report.
-
-    Args:
-        comparisons: The runs.
-        table: What ``long_table`` says about them.
-    """
+def sections(comparisons: Iterable[Comparison]) -> list[Section]:
+    """Return the report on the runs."""
     found = []
     for comparison in comparisons:
         about = comparison.about
-        here = (table.data_set == about.data_set) & (table.protocol == about.protocol)
-        values = table[here].set_index(["method", "score"])
+        values = long_table([comparison]).set_index(["method", "score"])
         tables = [
             _scores_table(comparison, values),
             _paper_table(comparison, values),
@@ -84,29 +78,20 @@ def sections(comparisons: Iterable[Comparison], table: pd.DataFrame) -> list[Sec
 
 def _facts(comparison: Comparison) -> str:
     about, runs = comparison.about, comparison.all_runs
-    queries = sorted({run.queries for run in runs})
+    student, cap = about.parameters.student, about.parameters.data.images_per_class
     counts = sorted({len(some) for some in comparison.runs.values()})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     missing = [method_name(method) for method in about.settings if method not in comparison.runs]
-    epochs, backbone, stem, cap, dimension = (
-        parameter(about.parameters, name)
-        for name in (
-            "student.epochs",
-            "student.backbone",
-            "student.stem",
-            "data.images_per_class",
-            "student.embedding_dimension",
-        )
-    )
-    of_resnet = f" with {'the small' if stem == 'small' else 'its own'} stem"
+    of_resnet = f" with {'the small' if student.stem == 'small' else 'its own'} stem"
     commits = sorted({run.git.commit[:10] + "+" * run.git.dirty for run in runs})
     changed = " (+: with changes that were not committed)" * any(run.git.dirty for run in runs)
     return (
-        f"{_sentence(PROTOCOLS[about.protocol])}. Queries: the {' and '.join(queries)} images; "
-        f"{seeds} {'seed' if counts == [1] else 'seeds'} a method; {epochs} epochs; "
-        f"{backbone}{of_resnet if str(backbone).startswith('resnet') else ''}; "
+        f"{_sentence(PROTOCOLS[about.protocol])}. "
+        f"Queries: the {about.parameters.evaluation.split} images; "
+        f"{seeds} {'seed' if counts == [1] else 'seeds'} a method; {student.epochs} epochs; "
+        f"{student.backbone}{of_resnet if student.backbone.startswith('resnet') else ''}; "
         f"{'all images' if cap is None else f'at most {cap:,} images per class'}; "
-        f"embedding dimension {dimension}; data version {about.data_version}; "
+        f"embedding dimension {student.embedding_dimension}; data version {about.data_version}; "
         f"device: {'; '.join(sorted({run.device for run in runs}))}; "
         f"commit: {', '.join(commits)}{changed}. "
         "Closed set: the queries are of the classes that were trained on."
@@ -159,7 +144,7 @@ def _paper_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
         groups.append([[Cell(text) for text in row] for row in rows])
     if not groups:
         return None
-    others = departures(about.parameters, comparison.all_runs[0].queries)
+    others = departures(about.parameters)
     setting = "The paper's images, epochs, backbone and dimension."
     if others:
         setting = f"Not the paper's setting: {'; '.join(others)}."
@@ -176,9 +161,9 @@ def _tests_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
     others = [method for method in comparison.runs if method != OURS]
     if OURS not in comparison.runs or not others:
         return None
-    groups = []
+    seeds, groups = {run.seed for run in comparison.runs[OURS]}, []
     for method in others:
-        count = str(len(shared_seeds(comparison, method)))
+        count = str(len(seeds & {run.seed for run in comparison.runs[method]}))
         rows = [
             [method_name(method), count, "difference"],
             ["", "", "p (Holm)"],

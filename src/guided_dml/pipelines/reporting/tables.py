@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from guided_dml.comparison.names import OURS
+from guided_dml.comparison.paper import Published, paper_figures
+from guided_dml.comparison.records import Comparison
 from guided_dml.metrics.names import SCORES
 from guided_dml.metrics.statistics import PairedTest, holm, mean_of, paired_test
-from guided_dml.pipelines.reporting.names import OURS
-from guided_dml.pipelines.reporting.paper import Published, paper_figures
-from guided_dml.pipelines.reporting.records import Comparison, Run
 
 Row = dict[str, str | int | float]
 
@@ -50,23 +50,19 @@ def long_table(comparisons: Iterable[Comparison]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def shared_seeds(comparison: Comparison, method: str) -> list[int]:
-    """Return the seeds that both guided and ``method`` ran with."""
-    ours, theirs = ({run.seed for run in comparison.runs.get(name, [])} for name in (OURS, method))
-    return sorted(ours & theirs)
-
-
 def _rows(
     comparison: Comparison, score: str, published: Mapping[tuple[str, str, str], Published]
 ) -> list[Row]:
-    about = comparison.about
-    others = [method for method in comparison.runs if method != OURS]
-    tests = {method: _test(comparison, method, score) for method in others}
-    corrected = dict(zip(others, holm([test.p for test in tests.values()]), strict=True))
+    about, ours = comparison.about, comparison.scores(OURS, score)
+    tests = {
+        method: _paired(ours, comparison.scores(method, score))
+        for method in comparison.runs
+        if method != OURS
+    }
+    corrected = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
     rows = []
-    for method, runs in comparison.runs.items():
-        mean = mean_of([run.scores[score] for run in runs])
-        paper = published.get((about.data_set, method, score))
+    for method in comparison.runs:
+        mean = mean_of(list(comparison.scores(method, score).values()))
         row: Row = {
             "data_set": about.data_set,
             "protocol": about.protocol,
@@ -75,11 +71,11 @@ def _rows(
             "n": mean.n,
             "mean": mean.mean,
             "half_width": mean.half_width,
-            "paper": paper.mean if paper else math.nan,
-            "difference_to_paper": mean.mean - paper.mean
-            if paper and not paper.doubt
-            else math.nan,
         }
+        paper = published.get((about.data_set, method, score))
+        if paper:
+            row["paper"] = paper.mean
+            row["difference_to_paper"] = math.nan if paper.doubt else mean.mean - paper.mean
         if method in tests:
             test = tests[method]
             row |= {
@@ -93,14 +89,6 @@ def _rows(
     return rows
 
 
-def _test(comparison: Comparison, method: str, score: str) -> PairedTest:
-    seeds = shared_seeds(comparison, method)
-    ours, theirs = (
-        _of_seeds(comparison.runs.get(name, []), seeds, score) for name in (OURS, method)
-    )
-    return paired_test(ours, theirs)
-
-
-def _of_seeds(runs: Iterable[Run], seeds: list[int], score: str) -> list[float]:
-    scores = {run.seed: run.scores[score] for run in runs}
-    return [scores[seed] for seed in seeds]
+def _paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> PairedTest:
+    seeds = sorted(ours.keys() & theirs.keys())
+    return paired_test([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds])

@@ -1,10 +1,11 @@
-"""The report as Markdown and as LaTeX."""
+"""The report as Markdown, as LaTeX, and its scores for a terminal."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
+from guided_dml.metrics.names import SHOWN
 from guided_dml.pipelines.reporting.report import Cell, Section, Table
 
 HEADING = "Guided deep metric learning: the comparison"
@@ -23,6 +24,21 @@ _LATEX = {
     ">": "$>$",
     "|": r"\textbar{}",
 }
+
+
+def plain(sections: Iterable[Section]) -> str:
+    """Return the tables of scores for a terminal of 80 columns."""
+    lines = []
+    for section in sections:
+        scores, shown = section.tables[0], slice(2 + len(SHOWN))
+        rows = [[cell.text for cell in row] for group in scores.groups for row in group]
+        rows = [[text.replace(" ± ", "±") for text in row[shown]] for row in [scores.header, *rows]]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines += ["", f"{section.title}, in %", ""]
+        for name, *numbers in rows:
+            cells = (text.rjust(width) for text, width in zip(numbers, widths[1:], strict=True))
+            lines.append(" ".join([name.ljust(widths[0]), *cells]))
+    return "\n".join([*lines, ""])
 
 
 def markdown(sections: Iterable[Section]) -> str:

@@ -1,4 +1,4 @@
-"""What the report calls things, and in which order it shows them."""
+"""What a comparison's parts are called, and in which order they are shown."""
 
 from __future__ import annotations
 
