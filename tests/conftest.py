@@ -48,8 +48,7 @@ def run(project: Path, *pipelines: str, **options: Any) -> str:
 
 def base_parameters() -> dict[str, Any]:
     """Return the parameters of conf/base, as a nested dictionary."""
-    text = (PROJECT / "conf" / "base" / "parameters.yml").read_text()
-    raw: dict[str, Any] = yaml.safe_load(text.replace("${globals:split_seed}", "0"))
+    raw: dict[str, Any] = yaml.safe_load((PROJECT / "conf/base/parameters.yml").read_text())
     return raw
 
 
@@ -76,7 +75,8 @@ def make_images() -> Callable[..., LabelledImages]:
         labels = np.repeat(np.arange(classes), per_class)
         noise = rng.integers(0, 60, (len(labels), *shape))
         images = (noise + 60 * labels[:, None, None, None] % 196).astype(np.uint8)
-        return LabelledImages(images, labels, [f"class {i}" for i in range(classes)], {})
+        names = [f"{i}.png" for i in range(len(labels))]
+        return LabelledImages(images, labels, [f"class {i}" for i in range(classes)], names)
 
     return make
 

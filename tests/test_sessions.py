@@ -48,6 +48,7 @@ def test_every_step_stores_what_the_next_one_reads(finished: Path) -> None:
     assert names == {
         "train_images.safetensors",
         "test_images.safetensors",
+        "image_names.json",
         "classes.json",
         "data_report.json",
         "pixel_scores.json",
@@ -291,13 +292,9 @@ def test_a_new_data_set_needs_a_catalog_and_nothing_else(project: Path) -> None:
     (project / "conf" / "cells").mkdir()
     (project / "conf" / "cells" / "catalog.yml").write_text(
         """
-raw_train: &raw
+raw_images:
   type: guided_dml.datasets.npz.NpzImagesDataset
   filepath: data/cells.npz
-  split: train
-raw_test:
-  <<: *raw
-  split: test
 """
     )
     saved = run(project, env="cells")
@@ -308,8 +305,20 @@ raw_test:
     assert not list(project.glob("data/*/digits"))
 
 
-def test_a_split_seed_that_only_the_parameters_know_is_refused(project: Path) -> None:
-    (project / "conf" / "local" / "parameters.yml").write_text("split_seed: 3\n")
-    with pytest.raises(InputError, match=r"split_seed: 3 .* set it in globals.yml"):
-        run(project, "ingestion")
-    run(project, "ingestion", params={"split_seed": 3, "tracking": False})
+def test_a_relative_path_starts_at_the_project(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session: Any
+    bootstrap_project(project)
+    monkeypatch.chdir(project / "conf")
+    with KedroSession.create(project, env="mnist") as session:
+        raw = session.load_context().catalog["raw_images"]
+    assert raw.path == project / "data" / "01_raw" / "torchvision"
+
+
+def test_entries_of_before_are_refused(project: Path) -> None:
+    (project / "conf" / "cells").mkdir()
+    entry = "{type: guided_dml.datasets.npz.NpzImagesDataset, filepath: data/cells.npz}"
+    (project / "conf" / "cells" / "catalog.yml").write_text(f"raw_train: {entry}\n")
+    with pytest.raises(InputError, match="catalog: raw_train: write one entry raw_images"):
+        run(project, "ingestion", env="cells")

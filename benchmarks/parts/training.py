@@ -34,9 +34,7 @@ student_sgd = partial(SGD, lr=1e-3, momentum=0.9, weight_decay=1e-4)
 
 POLICY = Policy(torch.device("cpu"))
 NORMALISATION = {"mean": [33.0], "std": [78.0]}
-BASE = yaml.safe_load(
-    (PAGE.parents[1] / "conf/base/parameters.yml").read_text().replace("${globals:split_seed}", "0")
-)
+BASE = yaml.safe_load((PAGE.parents[1] / "conf/base/parameters.yml").read_text())
 
 
 def pixels(count: int, side: int) -> Tensor:

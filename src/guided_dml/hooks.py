@@ -40,22 +40,10 @@ class ProjectHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Check all parameters, and let relative roots of raw data start at the project."""
+        """Check all parameters."""
         loader = context.config_loader
         self._parameters = validated(loader["parameters"])
-        shared = loader["globals"]
-        self._dataset = shared["dataset"]
-        seeds = (shared["split_seed"], (loader.runtime_params or {}).get("split_seed"))
-        if self._parameters.split_seed not in seeds:
-            raise InputError(
-                f"split_seed: {self._parameters.split_seed} in parameters.yml, but {seeds[0]} in "
-                "globals.yml, which the catalog reads as well; set it in globals.yml"
-            )
-        catalog = loader["catalog"]
-        for entry in catalog.values():
-            if isinstance(entry, dict) and "root" in entry:
-                entry["root"] = str(context.project_path / entry["root"])
-        loader["catalog"] = catalog
+        self._dataset = loader["globals"]["dataset"]
 
     @hook_impl
     def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:

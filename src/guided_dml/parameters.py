@@ -37,6 +37,8 @@ class Block(BaseModel):
 class DataParameters(Block):
     """How the raw images become a training, a validation and a test set."""
 
+    test_share: Annotated[float, Field(gt=0, lt=1)]
+    """Stratified share of the images that is the test set, where the source gives none."""
     images_per_class: Annotated[int, Field(ge=2)] | None
     """Keep at most so many images of each class, in training and in test (null: all)."""
     validation_share: Share

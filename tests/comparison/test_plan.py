@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from conftest import SMALL, run
@@ -35,6 +36,24 @@ def test_data_are_prepared_once_and_again_for_other_parameters(project: Path) ->
         project, "ingestion", params={"tracking": False}
     )  # (as at first: another version, the same)
     assert [one.id for one in planned().runs] == [one.id for one in first.runs]
+
+
+def test_other_raw_data_or_another_split_are_other_data(project: Path) -> None:
+    (project / "conf" / "cells").mkdir()
+    (project / "conf" / "cells" / "catalog.yml").write_text(
+        "raw_images: {type: guided_dml.datasets.npz.NpzImagesDataset, filepath: data/cells.npz}\n"
+    )
+
+    def planned(images: int, **change: Any) -> str:
+        rng = np.random.default_rng(images)
+        pixels, labels = rng.integers(0, 256, (images, 8, 8), np.uint8), np.arange(images) % 2
+        np.savez(project / "data" / "cells.npz", images=pixels, labels=labels)
+        small = merged(SMALL, {"data": {"images_per_class": None} | change})
+        return plan_data_set(project, "cells", "equal", ["margin"], 1, small).runs[0].data_version
+
+    first = planned(60)
+    assert planned(60) == first
+    assert len({first, planned(600), planned(60, test_share=0.5)}) == 3
 
 
 def test_tuned_settings_lie_below_what_is_asked_for(project: Path) -> None:

@@ -157,37 +157,68 @@ def folder(root: Path, published: Any, **changes: Any) -> Path:
 
 @pytest.mark.parametrize(("published", "batches"), [(CIFAR10, 5), (CIFAR100, 1)])
 def test_both_parts_are_read_in_order(tmp_path: Path, published: Any, batches: int) -> None:
-    folder(tmp_path, published)
-    images, labels, classes = read_cifar(published, tmp_path, train=True)
+    place = folder(tmp_path, published) / published.base_folder
+    images, labels, classes, test = read_cifar(published, place)
     pixels = DATA.reshape(-1, 3, 32, 32)
-    assert np.array_equal(images, np.concatenate([pixels + np.uint8(n) for n in range(batches)]))
-    assert labels.tolist() == [label for n in range(batches) for label in (n, 0, 1)]
+    parts = [pixels + np.uint8(number) for number in range(batches + 1)]
+    assert np.array_equal(images, np.concatenate(parts))
+    assert labels.tolist() == [label for n in range(batches + 1) for label in (n, 0, 1)]
     assert labels.dtype == np.int64
     assert classes == ["a", "b"]
-    images, labels, _ = read_cifar(published, tmp_path, train=False)
-    assert np.array_equal(images, pixels + np.uint8(batches))
-    assert labels.tolist() == [batches, 0, 1]
+    assert test.tolist() == [False] * 3 * batches + [True] * 3
+
+
+def test_rows_in_columns_are_read_as_what_they_are(tmp_path: Path) -> None:
+    batch = {"data": np.asfortranarray(DATA), "labels": [0, 1, 0]}
+    place = folder(tmp_path, CIFAR10, data_batch_1=batch) / CIFAR10.base_folder
+    assert np.array_equal(read_cifar(CIFAR10, place)[0][:3], DATA.reshape(-1, 3, 32, 32))
+
+
+PICTURES = DATA.reshape(3, 3, 32, 32)
 
 
 @pytest.mark.parametrize(
-    "batch",
+    ("batch", "words"),
     [
-        {"labels": [0, 1, 0]},
-        {"data": DATA},
-        {"data": DATA, "labels": [0, 1]},
-        {"data": DATA[:, :3000], "labels": [0, 1, 0]},
-        {"data": DATA, "labels": ["cat", "dog", "cat"]},
-        {"data": DATA, "labels": 3},
-        {"data": "pixels", "labels": [0, 1, 0]},
+        ({"labels": [0, 1, 0]}, "its data are NoneType"),
+        ({"data": DATA}, "no labels in it"),
+        ({"data": DATA, "labels": [0, 1]}, "its data are uint8 (3, 3072); uint8 (2, 3072)"),
+        ({"data": DATA[:, :3000], "labels": [0, 1, 0]}, "its data are uint8 (3, 3000)"),
+        ({"data": PICTURES.transpose(0, 2, 3, 1), "labels": [0, 1, 0]}, "uint8 (3, 32, 32, 3)"),
+        ({"data": PICTURES, "labels": [0, 1, 0]}, "its data are uint8 (3, 3, 32, 32)"),
+        ({"data": DATA.T, "labels": [0, 1, 0]}, "its data are uint8 (3072, 3)"),
+        ({"data": DATA / 255, "labels": [0, 1, 0]}, "its data are float64 (3, 3072)"),
+        ({"data": DATA.astype(np.int8), "labels": [0, 1, 0]}, "its data are int8 (3, 3072)"),
+        ({"data": DATA.tolist(), "labels": [0, 1, 0]}, "its data are list"),
+        ({"data": "pixels", "labels": [0, 1, 0]}, "its data are str"),
+        ({"data": DATA, "labels": ["cat", "dog", "cat"]}, "no labels in it, a list of integers"),
+        ({"data": DATA, "labels": [0, 1.7, 0]}, "no labels in it, a list of integers"),
+        ({"data": DATA, "labels": 3}, "no labels in it, a list of integers"),
     ],
 )
-def test_a_batch_without_as_many_labels_as_images_is_named(tmp_path: Path, batch: Any) -> None:
-    folder(tmp_path, CIFAR10, data_batch_3=batch)
-    with pytest.raises(InputError, match="data_batch_3: no data with as many labels in it"):
-        read_cifar(CIFAR10, tmp_path, train=True)
+def test_a_batch_of_another_layout_is_refused(tmp_path: Path, batch: Any, words: str) -> None:
+    place = folder(tmp_path, CIFAR10, data_batch_3=batch) / CIFAR10.base_folder
+    with pytest.raises(InputError) as caught:
+        read_cifar(CIFAR10, place)
+    assert f"{place / 'data_batch_3'}: " in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_an_array_larger_than_its_file_is_refused(tmp_path: Path) -> None:
+    """A pickle may ask for an array over and over the same few bytes."""
+
+    class Repeated:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return np.ndarray, ((3, 3072), np.dtype(np.uint8), bytes(3072), 0, (0, 1))
+
+    place = folder(tmp_path, CIFAR10) / CIFAR10.base_folder
+    content = pickle.dumps({"data": Repeated(), "labels": [0, 1, 0]}, 2)
+    (place / "data_batch_2").write_bytes(content)
+    with pytest.raises(InputError, match=r"data_batch_2: its data are uint8 \(3, 3072\)"):
+        read_cifar(CIFAR10, place)
 
 
 def test_missing_class_names_are_named(tmp_path: Path) -> None:
-    folder(tmp_path, CIFAR10, meta={"other": 1})
+    place = folder(tmp_path, CIFAR10, meta={"other": 1}) / CIFAR10.base_folder
     with pytest.raises(InputError, match=r"batches\.meta: no class names in it"):
-        read_cifar(CIFAR10, tmp_path, train=True)
+        read_cifar(CIFAR10, place)

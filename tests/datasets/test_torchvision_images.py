@@ -86,9 +86,9 @@ WRITERS: dict[str, Callable[[Path, str], list[Path]]] = {
 }
 
 
-def dataset(root: Path, name: str, split: Any = "train", **options: Any) -> TorchvisionDataset:
+def dataset(root: Path, name: str, **options: Any) -> TorchvisionDataset:
     options = {"download": False, "verify": False} | options
-    return TorchvisionDataset(root=str(root), name=name, split=split, **options)
+    return TorchvisionDataset(path=str(root), name=name, **options)
 
 
 def refusal(root: Path, name: str, **options: Any) -> str:
@@ -102,37 +102,52 @@ def test_every_known_name_is_tested() -> None:
     assert set(WRITERS) == set(KNOWN)
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize(
     ("name", "images", "labels"),
     [
-        *[(name, PIXELS, [0, 1, 2, 0, 1, 2]) for name in IDX],
-        ("CIFAR10", COLOUR, [7] * 6),
-        ("CIFAR100", COLOUR, [7] * 6),
-        ("SVHN", COLOUR, [1, 0, 2, 0, 3, 1]),
-        ("USPS", {part: some[:, :16, :16] for part, some in PIXELS.items()}, [0, 1, 2, 3, 4, 5]),
+        *[(name, PIXELS, [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]) for name in IDX],
+        ("CIFAR10", COLOUR, [7] * 10),
+        ("CIFAR100", COLOUR, [7] * 10),
+        ("SVHN", COLOUR, [1, 0, 2, 0, 3, 1, 1, 0, 2, 0]),
+        (
+            "USPS",
+            {part: some[:, :16, :16] for part, some in PIXELS.items()},
+            [0, 1, 2, 3, 4, 5, 0, 1, 2, 3],
+        ),
     ],
 )
 def test_a_local_copy_is_read(
-    tmp_path: Path, name: str, images: dict[str, np.ndarray], labels: list[int], split: str
+    tmp_path: Path, name: str, images: dict[str, np.ndarray], labels: list[int]
 ) -> None:
     files = WRITERS[name](tmp_path, name)
-    read = dataset(tmp_path, name, split).load()
-    expected = images[split] if images[split].ndim == 4 else images[split][:, None]
-    assert np.array_equal(read.images, expected)
+    read = dataset(tmp_path, name).load()
+    expected = np.concatenate([images["train"], images["test"]])
+    assert np.array_equal(read.images, expected if expected.ndim == 4 else expected[:, None])
     assert read.images.dtype == np.uint8
-    assert read.labels.tolist() == labels[: len(expected)]
+    assert read.labels.tolist() == labels
     assert read.labels.dtype == np.int64
+    assert read.test is not None
+    assert read.test.tolist() == [False] * 6 + [True] * 4
+    assert read.names == ["0", "1", "2", "3", "4", "5", "0", "1", "2", "3"]
     assert len(read.classes) > read.labels.max()
     assert read.facts["source"] == f"torchvision {name}"
-    differing = {file.name for file in files}
-    if name == "KMNIST":
-        differing = set()  # (its checksums are not known)
-    if name == "SVHN":
-        differing = {f"{split}_32x32.mat"}
-    if name == "USPS":
-        differing = {"usps.bz2" if split == "train" else "usps.t.bz2"}
+    differing = set() if name == "KMNIST" else {file.name for file in files}  # (none is known)
     assert set(read.facts["checksums_differ"]) == differing
+    assert read.facts["fingerprint"] == dataset(tmp_path, name).fingerprint()
+
+
+def test_the_fingerprint_is_of_the_files(tmp_path: Path) -> None:
+    (*_, last) = write_mnist(tmp_path / "a", "MNIST")
+    write_mnist(tmp_path / "b", "MNIST")
+    assert (
+        dataset(tmp_path / "a", "MNIST").fingerprint()
+        == dataset(tmp_path / "b", "MNIST").fingerprint()
+    )
+    last.write_bytes(last.read_bytes()[:-1] + b"\x09")
+    assert (
+        dataset(tmp_path / "a", "MNIST").fingerprint()
+        != dataset(tmp_path / "b", "MNIST").fingerprint()
+    )
 
 
 def test_class_names(tmp_path: Path) -> None:
@@ -215,8 +230,11 @@ def test_a_truncated_file_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_a_mat_file_without_labels_is_named(tmp_path: Path) -> None:
+    write_svhn(tmp_path, "SVHN")
     matlab.savemat(tmp_path / "train_32x32.mat", {"X": COLOUR["train"].transpose(2, 3, 1, 0)})
-    assert "train_32x32.mat: damaged; delete" in refusal(tmp_path, "SVHN")
+    message = refusal(tmp_path, "SVHN")
+    assert "train_32x32.mat" in message
+    assert "damaged; delete" in message
 
 
 @pytest.mark.parametrize("verify", [True, False])
@@ -234,9 +252,7 @@ def test_a_cifar_pickle_that_would_run_code_runs_nothing(tmp_path: Path, verify:
 
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(InputError, match="unknown torchvision data set 'mnist'; known: CIFAR10, "):
-        TorchvisionDataset(root="x", name="mnist", split="train")
-    with pytest.raises(InputError, match="split: 'extra' given; must be 'train' or 'test'"):
-        TorchvisionDataset(root="x", name="SVHN", split="extra")  # type: ignore[arg-type]
+        TorchvisionDataset(path="x", name="mnist")
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -253,7 +269,7 @@ def test_one_missing_file_is_enough_to_refuse(tmp_path: Path) -> None:
         file.unlink()
         assert "MNIST is not under" in refusal(tmp_path, "MNIST")
         file.write_bytes(content)
-    assert len(dataset(tmp_path, "MNIST").load().images) == len(PIXELS["train"])
+    assert len(dataset(tmp_path, "MNIST").load().images) == 10
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -284,4 +300,4 @@ def test_old_pickles_beside_the_raw_files_are_not_read(tmp_path: Path) -> None:
     processed.mkdir()
     for part in ("training.pt", "test.pt"):
         torch.save((torch.zeros(1, 28, 28), torch.zeros(1)), processed / part)
-    assert len(dataset(tmp_path, "MNIST").load().images) == 6
+    assert len(dataset(tmp_path, "MNIST").load().images) == 10

@@ -72,7 +72,7 @@ def test_teacher_and_loss_figures_can_be_drawn(
 
 def test_sheet_marks_neighbours_of_another_class(images: LabelledImages) -> None:
     neighbours = np.array([[0, 1], [14, 2]])
-    query = LabelledImages(images.images[:2], images.labels[:2], images.classes, {})
+    query = LabelledImages(images.images[:2], images.labels[:2], images.classes, [])
     figure = retrieval_figure(query, images, neighbours, np.array([0, 1]), "a heading")
     colours = [axes.title.get_color() for axes in figure.axes]
     assert [colour == WRONG for colour in colours] == [False, False, False, False, True, False]

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Callable
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
+from guided_dml.datasets.digits import DigitsDataset
 from guided_dml.errors import InputError
 from guided_dml.parameters import DataParameters, Parameters
 from guided_dml.pipelines.ingestion.nodes import (
@@ -19,156 +24,213 @@ from guided_dml.pipelines.ingestion.nodes import (
 from guided_dml.types import LabelledImages
 
 Make = Callable[..., LabelledImages]
+Change = Callable[[LabelledImages], LabelledImages]
 
 
-def data(cap: int | None = None, share: float = 0.0) -> DataParameters:
-    return DataParameters(images_per_class=cap, validation_share=share, raw_pixel_training=False)
+def data(cap: int | None = None, share: float = 0.0, test_share: float = 0.25) -> DataParameters:
+    return DataParameters(
+        test_share=test_share,
+        images_per_class=cap,
+        validation_share=share,
+        raw_pixel_training=False,
+    )
 
 
-def relabelled(images: LabelledImages, labels: Any, classes: list[str]) -> LabelledImages:
-    return images._replace(labels=np.asarray(labels), classes=classes)
+def in_parts(raw: LabelledImages) -> LabelledImages:
+    """Return the images with every fourth as the published test part."""
+    return raw._replace(test=np.arange(len(raw.labels)) % 4 == 3)
 
 
-def test_all_images_are_kept_without_a_cap(make_images: Make) -> None:
-    raw_train, raw_test = make_images(12)._replace(facts={"source": "here"}), make_images(4)
-    train, test, classes, report = prepare_images(raw_train, raw_test, data(), 0)
-    for kept, raw in ((train, raw_train), (test, raw_test)):
-        assert np.array_equal(kept["images"].numpy(), raw.images)
-        assert np.array_equal(kept["labels"].numpy(), raw.labels)
+def test_a_published_test_part_is_kept(make_images: Make) -> None:
+    raw = in_parts(make_images(12))._replace(facts={"source": "here"})
+    assert raw.test is not None
+    train, test, names, classes, report = prepare_images(raw, data(), 0)
+    for part, kept, rows in (("train", train, ~raw.test), ("test", test, raw.test)):
+        assert np.array_equal(kept["images"].numpy(), raw.images[rows])
+        assert np.array_equal(kept["labels"].numpy(), raw.labels[rows])
         assert kept["images"].dtype == torch.uint8
         assert kept["labels"].dtype == torch.int64
+        assert names[part] == np.array(raw.names)[rows].tolist()
     assert classes == ["class 0", "class 1", "class 2"]
+    assert report["source"] == "here"
+    assert report["fingerprint"] == raw.fingerprint()
     assert report["image_shape"] == [1, 8, 8]
     assert report["train"] == {
-        "source": "here",
-        "images_read": 36,
-        "images": 36,
-        "images_of_class": dict.fromkeys(classes, 12),
+        "images_read": 27,
+        "images": 27,
+        "images_of_class": dict.fromkeys(classes, 9),
     }
+    assert report["parameters"]["data"]["test_share"] == 0.25
+
+
+@pytest.mark.parametrize("share", [0.1, 1 / 3, 0.77])
+@pytest.mark.parametrize("seed", [0, 2**32 - 1])
+def test_else_a_stratified_share_is_the_test_set(
+    make_images: Make, share: float, seed: int
+) -> None:
+    raw = make_images(20)
+    train, test, names, *_ = prepare_images(raw, data(test_share=share), seed)
+    assert sorted(names["train"] + names["test"]) == sorted(raw.names)
+    assert np.abs(test["labels"].bincount().numpy() - share * 20).max() <= 1
+    for part, kept in (("train", train), ("test", test)):
+        rows = [raw.names.index(name) for name in names[part]]
+        assert rows == sorted(rows)
+        assert np.array_equal(kept["images"].numpy(), raw.images[rows])
+        assert np.array_equal(kept["labels"].numpy(), raw.labels[rows])
+    again, other = (prepare_images(raw, data(test_share=share), s)[2] for s in (seed, 5))
+    assert again == names != other
+
+
+@pytest.mark.parametrize(
+    ("seed", "share", "expected"),
+    [
+        (0, 0.2, ["cf523fcf146ab6c4", "99ac20baf448e93e"]),
+        (7, 0.5, ["b1cec6468edd5c21", "ec64d1513047a3ff"]),
+    ],
+)
+def test_the_digits_are_split_as_in_all_stored_results(
+    seed: int, share: float, expected: list[str]
+) -> None:
+    parts = prepare_images(DigitsDataset().load(), data(test_share=share), seed)[:2]
+    contents = (
+        part["images"].numpy().tobytes() + part["labels"].numpy().tobytes() for part in parts
+    )
+    assert [hashlib.sha256(content).hexdigest()[:16] for content in contents] == expected
 
 
 @pytest.mark.parametrize("cap", [2, 5, 12, 100])
 def test_the_cap_keeps_a_stratified_sample(make_images: Make, cap: int) -> None:
-    raw_train, raw_test = make_images(12), make_images(3)
-    train, test, _, report = prepare_images(raw_train, raw_test, data(cap), 0)
-    for kept, raw, count in ((train, raw_train, 12), (test, raw_test, 3)):
+    raw = in_parts(make_images(16))
+    train, test, names, _, report = prepare_images(raw, data(cap), 0)
+    for part, kept, count in (("train", train, 12), ("test", test, 4)):
         assert kept["labels"].bincount().tolist() == [min(cap, count)] * 3
-        of_image = {
-            image.tobytes(): label for image, label in zip(raw.images, raw.labels, strict=True)
-        }
-        chosen = [image.numpy().tobytes() for image in kept["images"]]
-        assert len(set(chosen)) == len(chosen) == 3 * min(cap, count)
-        assert [of_image[image] for image in chosen] == kept["labels"].tolist()
+        rows = [raw.names.index(name) for name in names[part]]
+        assert len(set(rows)) == len(rows)
+        assert np.array_equal(kept["images"].numpy(), raw.images[rows])
+        assert np.array_equal(kept["labels"].numpy(), raw.labels[rows])
     assert report["train"]["images_read"] == 36
     assert report["train"]["images"] == 3 * min(cap, 12)
 
 
 def test_the_cap_chooses_by_the_seed_and_at_random(make_images: Make) -> None:
-    raw = make_images(12)
-    first, again, other = (prepare_images(raw, raw, data(5), seed)[0] for seed in (1, 1, 2))
+    raw = in_parts(make_images(16))
+    first, again, other = (prepare_images(raw, data(5), seed)[0] for seed in (1, 1, 2))
     assert torch.equal(first["images"], again["images"])
     assert not torch.equal(first["images"], other["images"])
     assert not np.array_equal(first["images"][:5].numpy(), raw.images[:5])
 
 
-def test_classes_are_matched_by_name(make_images: Make) -> None:
-    raw_train = relabelled(make_images(3), np.repeat([2, 0, 3], 3), ["dog", "eel", "ant", "cat"])
-    raw_test = relabelled(make_images(1), [1, 0, 2], ["cat", "dog", "ant"])
-    train, test, classes, report = prepare_images(raw_train, raw_test, data(), 0)
-    assert classes == ["dog", "ant", "cat"]
-    assert [classes[label] for label in train["labels"]] == ["ant"] * 3 + ["dog"] * 3 + ["cat"] * 3
-    assert [classes[label] for label in test["labels"]] == ["dog", "cat", "ant"]
-    assert report["test"]["images_of_class"] == {"dog": 1, "ant": 1, "cat": 1}
+def test_what_a_reader_changed_is_counted_in_its_part(make_images: Make) -> None:
+    raw = in_parts(make_images(12))
+    assert raw.test is not None
+    raw = raw._replace(changed={"turned": raw.test, "resized": np.arange(36) < 5})
+    report = prepare_images(raw, data(), 0)[-1]
+    assert (report["train"]["turned"], report["test"]["turned"]) == (0, 9)
+    assert (report["train"]["resized"], report["test"]["resized"]) == (4, 1)
+
+
+def test_classes_without_a_training_image_are_left_out(make_images: Make) -> None:
+    raw = in_parts(make_images(12))._replace(
+        labels=np.repeat([4, 2, 1], 12), classes=["ant", "bee", "cat", "dog", "eel"]
+    )
+    train, test, _, classes, report = prepare_images(raw, data(), 0)
+    assert classes == ["bee", "cat", "eel"]
+    assert train["labels"].tolist() == [2] * 9 + [1] * 9 + [0] * 9
+    assert test["labels"].tolist() == [2] * 3 + [1] * 3 + [0] * 3
+    assert report["test"]["images_of_class"] == {"bee": 3, "cat": 3, "eel": 3}
 
 
 def test_a_class_may_lack_test_images(make_images: Make) -> None:
-    raw_test = relabelled(make_images(2, 1), [0, 0], ["class 1"])
-    _, test, classes, report = prepare_images(make_images(), raw_test, data(), 0)
-    assert test["labels"].tolist() == [1, 1]
+    raw = make_images(12)._replace(test=np.arange(36) == 12)
+    _, test, _, classes, report = prepare_images(raw, data(), 0)
+    assert test["labels"].tolist() == [1]
     assert len(classes) == 3
-    assert report["test"]["images_of_class"] == {"class 0": 0, "class 1": 2, "class 2": 0}
+    assert report["test"]["images_of_class"] == {"class 0": 0, "class 1": 1, "class 2": 0}
 
 
-Change = Callable[[LabelledImages], LabelledImages]
-same: Change = lambda raw: raw  # noqa: E731
+def renamed(*names: Any) -> Change:
+    return lambda raw: raw._replace(classes=list(names))
+
+
+NFC, NFD = (normalize(form, "caf\xe9") for form in ("NFC", "NFD"))
 
 
 @pytest.mark.parametrize(
-    ("train", "test", "words"),
+    ("change", "words"),
     [
         (
-            same,
-            lambda raw: raw._replace(classes=["owl", "class 1", "emu"]),
-            "test set has classes without a training image: emu, owl",
+            lambda raw: raw._replace(test=raw.labels > 0),
+            "test set has classes without a training image: class 1, class 2",
         ),
+        (lambda raw: raw._replace(labels=raw.labels * 0), "a single class, 'class 0'"),
         (
-            lambda raw: raw._replace(labels=raw.labels * 0),
-            lambda raw: raw._replace(labels=raw.labels * 0),
-            "a single class, 'class 0'",
-        ),
-        (
-            lambda raw: raw._replace(labels=np.array([0] * 17 + [1] + [2] * 18)),
-            same,
+            lambda raw: in_parts(raw._replace(labels=np.array([0] * 17 + [1] + [2] * 18))),
             "class 'class 1' has 1 training image: a triplet needs two",
         ),
         (
-            same,
-            lambda raw: raw._replace(images=raw.images[..., :7]),
-            "training images are (1, 8, 8) (channels, height, width), the test images (1, 8, 7)",
+            lambda raw: raw._replace(labels=np.array([0] * 17 + [1] + [2] * 18)),
+            "class 'class 1' has 1 images, too few to be in both parts with data.test_share 0.25",
         ),
         (
-            same,
-            lambda raw: raw._replace(images=raw.images.repeat(3, 1)),
-            "the test images (3, 8, 8)",
+            lambda raw: raw._replace(labels=np.array([0] * 34 + [1, 1])),
+            "class 'class 1' has 2 images, too few",
         ),
+        (lambda raw: raw._replace(test=raw.labels < 0), "none of 36 images is a test image"),
+        (lambda raw: raw._replace(test=raw.labels >= 0), "none of 36 images is a training image"),
+        (lambda raw: raw._replace(images=raw.images / 255), "images are float64; uint8 (0-255)"),
         (
-            lambda raw: raw._replace(images=raw.images / 255),
-            same,
-            "training set: images are float64; uint8 (0-255) is needed",
-        ),
-        (
-            same,
             lambda raw: raw._replace(images=raw.images.astype(np.uint16)),
-            "test set: images are uint16",
+            "images are uint16; uint8 (0-255) is needed",
         ),
         (
             lambda raw: raw._replace(images=raw.images.repeat(2, 1)),
-            same,
-            "training set: images have shape (36, 2, 8, 8)",
+            "images have shape (36, 2, 8, 8)",
         ),
+        (lambda raw: raw._replace(images=raw.images[:, 0]), "images have shape (36, 8, 8)"),
         (
-            lambda raw: raw._replace(images=raw.images[:, 0]),
-            same,
-            "training set: images have shape (36, 8, 8)",
-        ),
-        (
-            same,
             lambda raw: raw._replace(images=raw.images[:0], labels=raw.labels[:0]),
-            "test set: images have shape (0, 1, 8, 8)",
+            "images have shape (0, 1, 8, 8)",
         ),
-        (
-            lambda raw: raw._replace(labels=raw.labels[:-1]),
-            same,
-            "training set: 36 images, but 35 labels",
-        ),
-        (
-            same,
-            lambda raw: raw._replace(labels=raw.labels + 1),
-            "test set: labels from 1 to 3; 0 to 2 are allowed",
-        ),
-        (
-            lambda raw: raw._replace(labels=raw.labels - 1),
-            same,
-            "training set: labels from -1 to 1; 0 to 2 are allowed",
-        ),
+        (lambda raw: raw._replace(labels=raw.labels[:-1]), "36 images, but 35 labels"),
+        (lambda raw: raw._replace(labels=raw.labels / 1), "but 36 labels (float64)"),
+        (lambda raw: raw._replace(labels=raw.labels + 1), "labels from 1 to 3; 0 to 2 are allowed"),
+        (lambda raw: raw._replace(labels=raw.labels - 1), "labels from -1 to 1; 0 to 2"),
+        (lambda raw: raw._replace(names=raw.names[1:]), "36 images, but 35 values of 'names'"),
+        (lambda raw: raw._replace(test=raw.labels[1:] > 0), "but 35 values of 'test'"),
+        (lambda raw: raw._replace(changed={"turned": raw.labels[1:] > 0}), "values of 'turned'"),
+        (renamed("a", "b", "a"), "two classes look the same, 'a': 'a' and 'a'; rename one"),
+        (renamed("a", NFC, NFD), r"'caf\xe9' and 'cafe\u0301'"),
+        (renamed("a", "b c", "b\xa0 c "), r"'b c' and 'b\xa0 c '"),
+        (renamed("a", "b", "b\u200b"), r"'b' and 'b\u200b'"),
+        (renamed("a", "", "c"), "class '': its name is blank"),
+        (renamed("a", " \u3000", "c"), r"class ' \u3000': its name is blank"),
+        (renamed("a", "\u200b", "c"), r"class '\u200b': its name is blank"),
+        (renamed("a", "b\0", "c"), r"class 'b\x00': its name is blank, not UTF-8, or has control"),
+        (renamed("a", "b\nc", "c"), r"class 'b\nc': its name"),
+        (renamed("a", "b\u2028c", "c"), r"class 'b\u2028c': its name"),
+        (renamed("a", os.fsdecode(b"\xe9t\xe9"), "c"), r"class '\udce9t\udce9': its name"),
+        (renamed("a", 1, "c"), "class 1: its name is no text"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused(
-    make_images: Make, train: Change, test: Change, words: str
+    make_images: Make, change: Change, words: str
 ) -> None:
     with pytest.raises(InputError) as caught:
-        prepare_images(train(make_images()), test(make_images()), data(), 0)
+        prepare_images(change(make_images()), data(), 0)
     assert words in str(caught.value)
+    str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    "names", [("$$", "<!--<script>", "a" * 300), ("\xe9", " b", "\U0001f469\u200d\U0001f52c")]
+)
+def test_names_that_can_be_told_apart_are_stored(make_images: Make, names: tuple[str]) -> None:
+    raw = in_parts(make_images())._replace(classes=list(names))
+    raw.names[0] = os.fsdecode(b"caf\xe9.png")
+    _, _, images, classes, report = prepare_images(raw, data(), 0)
+    assert json.loads(json.dumps(classes)) == list(names)
+    assert list(json.loads(json.dumps(report))["train"]["images_of_class"]) == list(names)
+    assert images["train"][0] == r"caf\udce9.png"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 0.5, 0.9])
@@ -264,10 +326,15 @@ def test_the_pixel_score_equals_a_slow_loop(
     assert 0 < accuracy < 1
 
 
-def test_what_is_kept_can_be_stored_whatever_the_readers_layout(make_images: Make) -> None:
+@pytest.mark.parametrize("rows", [np.arange(15) % 3 == 0, np.arange(15) >= 11])
+def test_what_is_kept_can_be_stored_whatever_the_readers_layout(
+    make_images: Make, rows: np.ndarray
+) -> None:
     """torchvision's SVHN is a transposed view, and safetensors takes contiguous tensors only."""
     raw = make_images(5)
-    turned = raw._replace(images=np.asfortranarray(raw.images))
-    for part in prepare_images(turned, turned, data(3), 0)[:2]:
+    turned = raw._replace(
+        images=np.asfortranarray(raw.images), labels=np.arange(15) % 3 // 2, test=rows
+    )
+    for part in prepare_images(turned, data(), 0)[:2]:
         assert all(tensor.is_contiguous() for tensor in part.values())
         safetensors.torch.save(part)

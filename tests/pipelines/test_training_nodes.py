@@ -32,8 +32,8 @@ STILL = {"epochs": 1, "learning_rate": 1e-12, "momentum": 0.0, "schedule": "cons
 
 @pytest.fixture
 def inputs(make_images: Callable[..., LabelledImages], parameters: Parameters) -> dict[str, Any]:
-    raw = make_images(per_class=10, classes=3)
-    train, test, _, _ = prepare_images(raw, raw, parameters.data, 0)
+    raw = make_images(per_class=20, classes=3)
+    train, test, *_ = prepare_images(raw, parameters.data, 0)
     split = split_training_set(train, parameters.data, 0)
     return {
         "train": train,

@@ -19,7 +19,7 @@ from guided_dml.parameters import METHODS, ComputeParameters, validated
 #: What the runs of a comparison read.
 PREPARED = ("train_images", "test_images", "normalisation", "split", "classes")
 
-SAVED_TOGETHER = (*PREPARED, "data_report", "pixel_scores")
+SAVED_TOGETHER = (*PREPARED, "image_names", "data_report", "pixel_scores")
 
 
 class Run(NamedTuple):
@@ -163,7 +163,10 @@ def _prepare(project: Path, data_set: str, parameters: Nested) -> str:
     """Return the version of the prepared data that fit the parameters; make it, if need be."""
     with session(project, data_set, parameters) as (opened, context):
         asked = context.config_loader["parameters"]
-        wanted = {name: asked[name] for name in ("data", "split_seed")}
+        wanted = {
+            "fingerprint": context.catalog["raw_images"].fingerprint(),
+            "parameters": {name: asked[name] for name in ("data", "split_seed")},
+        }
         version = _stored(context.catalog, wanted)
         if version is None:
             opened.run(pipeline_names=["ingestion"], runner=SequentialRunner())
@@ -178,8 +181,8 @@ def _stored(catalog: Any, wanted: Nested) -> str | None:
         versions = {catalog[name].resolve_load_version() for name in SAVED_TOGETHER}
     except DatasetError:
         return None
-    made_with = report.get("parameters")
-    return versions.pop() if len(versions) == 1 and made_with == wanted else None
+    as_wanted = wanted.items() <= report.items()
+    return versions.pop() if len(versions) == 1 and as_wanted else None
 
 
 def _shown_images(catalog: Any, queried: str) -> Nested:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from guided_dml.datasets.reading import failing_as
+from guided_dml.errors import InputError
 
 #: Everything that a CIFAR batch refers to, under NumPy's old and new module names. None of it
 #: can do more than build an array or a string.
@@ -44,28 +45,52 @@ def read_batch(path: Path) -> dict[str, Any]:
         return {k.decode() if isinstance(k, bytes) else k: v for k, v in content.items()}
 
 
-def read_cifar(published: Any, root: Path, train: bool) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Read one part of CIFAR-10 or CIFAR-100.
+def read_cifar(
+    published: Any, folder: Path
+) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray]:
+    """Read CIFAR-10 or CIFAR-100.
 
     Args:
         published: torchvision's class, which knows the names of the files.
-        root: The folder that holds torchvision's ``base_folder``.
-        train: Which part.
+        folder: That of the files.
 
     Returns:
-        Images uint8 ``[N, 3, 32, 32]``, labels int64 ``[N]`` and the class names.
+        Images uint8 ``[N, 3, 32, 32]``, labels int64 ``[N]``, the class names, and bool ``[N]``:
+        the test part.
+
+    Raises:
+        InputError: A file is damaged, or laid out otherwise.
     """
-    folder = root / published.base_folder
-    names = [name for name, _ in (published.train_list if train else published.test_list)]
     pixels, labels = bytearray(), []  # (it grows in place: no second copy of all images)
-    for name in names:
-        batch = read_batch(folder / name)
-        with failing_as(f"{folder / name}: no data with as many labels in it; delete it"):
-            targets = batch["labels" if "labels" in batch else "fine_labels"]
-            labels.append(np.array(targets, np.int64))
-            pixels += batch["data"].reshape(len(targets), 3 * 32 * 32).data
+    parts = [False] * len(published.train_list) + [True] * len(published.test_list)
+    for name, _ in (*published.train_list, *published.test_list):
+        data, targets = _images_and_labels(folder / name)
+        pixels += data.data
+        labels.append(targets)
     meta, key = folder / published.meta["filename"], published.meta["key"]
     with failing_as(f"{meta}: no class names in it; delete it"):
-        classes = list(read_batch(meta)[key])
+        names = read_batch(meta)[key]
+        classes = [name.decode() if isinstance(name, bytes) else name for name in names]
     images = np.frombuffer(pixels, np.uint8).reshape(-1, 3, 32, 32)
-    return images, np.concatenate(labels), classes
+    return images, np.concatenate(labels), classes, np.repeat(parts, [len(some) for some in labels])
+
+
+def _images_and_labels(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    batch = read_batch(path)
+    data = batch.get("data")
+    targets = batch.get("labels", batch.get("fine_labels"))
+    if not isinstance(targets, list) or not all(isinstance(label, int) for label in targets):
+        raise InputError(f"{path}: no labels in it, a list of integers; delete it")
+    wanted, found = (len(targets), 3 * 32 * 32), type(data).__name__
+    right = False
+    if isinstance(data, np.ndarray):
+        found = f"{data.dtype} {data.shape}"
+        # (an array larger than its file repeats, or invents, what it holds)
+        in_file = data.nbytes <= path.stat().st_size
+        right = in_file and data.dtype == np.uint8 and data.shape == wanted
+    if not right:
+        raise InputError(
+            f"{path}: its data are {found}; uint8 {wanted} is needed, a row for each of its "
+            "labels: 1024 red values row by row, then green, then blue; delete it"
+        )
+    return np.ascontiguousarray(data), np.array(targets, np.int64)

@@ -2,108 +2,164 @@
 
 from __future__ import annotations
 
+import math
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from guided_dml.datasets.reading import ReadOnlyImages, Split, check_split, failing_as, part
+from guided_dml.datasets.reading import ReadOnlyImages, failing_as, fingerprint_of
 from guided_dml.errors import InputError
 from guided_dml.types import LabelledImages
+
+#: An array may be so many times as large as its file, or so many bytes: more is a zip bomb.
+MOST_TIMES, MOST_BYTES = 100, 2**30
+
+#: NumPy's kinds of integers, of text, and of text in bytes (UTF-8).
+INTEGERS, TEXT, BYTES = "biu", "U", "S"
 
 
 class NpzImagesDataset(ReadOnlyImages):
     """``images`` uint8 ``[N, H, W]`` or ``[N, H, W, C]`` and ``labels`` ``[N]``, integer or text.
 
-    An integer label may index an array ``classes`` of names in the same file.
+    An integer label may index an array ``classes`` of names in the same file, and an array
+    ``test`` of ``[N]`` truth values may say which images are the test part. Nothing else in the
+    file is read.
     """
 
-    def __init__(
-        self,
-        *,
-        filepath: str,
-        split: Split,
-        test_share: float | None = 0.2,
-        seed: int = 0,
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
-        """Choose a file and a part of it.
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        """Choose a file.
 
         Args:
             filepath: The ``.npz`` file.
-            split: ``train`` or ``test``.
-            test_share: Stratified share of the images that is the test part; None when the
-                whole file is the part that ``split`` names.
-            seed: Seed of the split.
             metadata: Ignored by Kedro; kedro-viz reads its layer there.
         """
-        check_split(split)
         self.metadata = metadata
         self.filepath = Path(filepath)
-        self.split: Split = split
-        self.test_share, self.seed = test_share, seed
+
+    def fingerprint(self) -> str:
+        """Return a hash of the file."""
+        return fingerprint_of({"": self.filepath})
 
     def load(self) -> LabelledImages:
-        """Return the part; nothing in the file is unpickled.
+        """Return the images, each named by its number; nothing in the file is unpickled.
 
         Raises:
-            InputError: Names the file and what is wrong with it.
+            InputError: Names the file, the array and what is wrong with it.
         """
         arrays = self._arrays()
-        images, labels, classes = self._images(arrays), arrays["labels"], arrays.get("classes")
-        if labels.ndim != 1 or len(labels) != len(images):
-            raise InputError(
-                f"{self.filepath}: {len(images)} images, but labels of shape {labels.shape}; "
-                "one label an image is needed"
+        images = self._images(arrays["images"])
+        labels, classes = self._labels(arrays["labels"], arrays.get("classes"), len(images))
+        test = arrays.get("test")
+        if test is not None and (test.dtype != bool or test.shape != labels.shape):
+            raise self._refused(
+                f"its array 'test' is {test.dtype} {test.shape}; bool ({len(images)},) is needed, "
+                "true for an image of the test part"
             )
-        if classes is None:
-            classes, labels = np.unique(labels, return_inverse=True)
-        elif not np.issubdtype(labels.dtype, np.integer) or not (
-            labels.min() >= 0 and labels.max() < len(classes)
-        ):
-            raise InputError(
-                f"{self.filepath}: labels must be integers from 0 to {len(classes) - 1}, "
-                "indices into its array 'classes'"
-            )
-        everything = LabelledImages(
+        return LabelledImages(
             images,
-            labels.astype(np.int64),
-            [str(name) for name in classes],
-            {"source": str(self.filepath)},
+            labels,
+            classes,
+            names=[str(number) for number in range(len(images))],
+            test=test,
+            facts={"source": str(self.filepath), "fingerprint": self.fingerprint()},
         )
-        if self.test_share is None:
-            return everything
-        return part(everything, self.split, self.test_share, self.seed)
+
+    def _refused(self, reason: str) -> InputError:
+        return InputError(f"{self.filepath}: {reason}")
 
     def _arrays(self) -> dict[str, np.ndarray]:
         if not self.filepath.is_file():
-            raise InputError(f"{self.filepath}: there is no such file")
+            raise self._refused("there is no such file")
         with (
-            failing_as(f"{self.filepath}: not a whole .npz file of plain arrays"),
-            self.filepath.open("rb") as file,
-            np.load(file, allow_pickle=False) as stored,
+            failing_as(f"{self.filepath}: not a whole .npz file"),
+            zipfile.ZipFile(self.filepath) as stored,
         ):
-            arrays = {name: stored[name] for name in stored.files}
-        missing = {"images", "labels"} - set(arrays)
-        if missing:
-            raise InputError(
-                f"{self.filepath}: no array named {' or '.join(sorted(missing))}; "
-                f"it holds {', '.join(sorted(arrays)) or 'nothing'}"
-            )
-        return arrays
+            held = {Path(name).stem for name in stored.namelist()}
+            missing = {"images", "labels"} - held
+            if missing:
+                raise self._refused(
+                    f"no array named {' or '.join(sorted(missing))}; "
+                    f"it holds {', '.join(sorted(held)) or 'nothing'}"
+                )
+            wanted = sorted({"images", "labels", "classes", "test"} & held)
+            return {name: self._array(stored, name) for name in wanted}
 
-    def _images(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
-        images = arrays["images"]
+    def _array(self, stored: zipfile.ZipFile, name: str) -> np.ndarray:
+        with failing_as(f"{self.filepath}: its array {name!r} is damaged, or not of plain values"):
+            member = stored.getinfo(f"{name}.npy")
+            self._check_size(name, member.file_size)
+            with stored.open(member) as file:
+                shape, dtype = _header(file)
+            # (an element of no bytes could be there any number of times)
+            claimed = math.prod(shape) * max(1, dtype.itemsize)
+            if not shape or (claimed > member.file_size and not dtype.hasobject):
+                raise self._refused(
+                    f"its array {name!r} claims the shape {shape} in {member.file_size} bytes"
+                )
+            with stored.open(member) as file:
+                array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+        return array
+
+    def _check_size(self, name: str, size: int) -> None:
+        whole = self.filepath.stat().st_size
+        most = max(MOST_BYTES, MOST_TIMES * whole)
+        if size > most:
+            raise self._refused(
+                f"its array {name!r} would take {size} bytes from a file of {whole}; at most "
+                f"{most} are read ({MOST_TIMES} times the file, or 1 GiB); store it uncompressed "
+                "(numpy.savez)"
+            )
+
+    def _images(self, images: np.ndarray) -> np.ndarray:
         if images.dtype != np.uint8:
-            raise InputError(
-                f"{self.filepath}: images are {images.dtype}, uint8 (0-255) is needed; "
+            raise self._refused(
+                f"images are {images.dtype}, uint8 (0-255) is needed; "
                 "scale them and store them with astype('uint8')"
             )
-        if images.ndim == 3:
-            images = images[..., None]
-        if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
-            raise InputError(
-                f"{self.filepath}: images have shape {arrays['images'].shape}; "
+        shaped = images[..., None] if images.ndim == 3 else images
+        if shaped.ndim != 4 or shaped.shape[-1] not in (1, 3) or not shaped.size:
+            raise self._refused(
+                f"images have shape {images.shape}; "
                 "[N, H, W] or [N, H, W, C] with C 1 or 3 and N > 0 is needed"
             )
-        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        return np.ascontiguousarray(shaped.transpose(0, 3, 1, 2))
+
+    def _labels(
+        self, labels: np.ndarray, classes: np.ndarray | None, count: int
+    ) -> tuple[np.ndarray, list[str]]:
+        """Return labels int64 [N] and the names that they index."""
+        if labels.shape != (count,):
+            raise self._refused(
+                f"{count} images, but labels of shape {labels.shape}; one label an image is needed"
+            )
+        if classes is None:
+            names, labels = np.unique(self._names("labels", labels), return_inverse=True)
+            return labels.astype(np.int64), [str(name) for name in names]
+        names = self._names("classes", classes)
+        if labels.dtype.kind not in INTEGERS or labels.min() < 0 or labels.max() >= len(names):
+            raise self._refused(
+                f"labels must be integers from 0 to {len(names) - 1}, "
+                "indices into its array 'classes'"
+            )
+        return labels.astype(np.int64), [str(name) for name in names]
+
+    def _names(self, array: str, values: np.ndarray) -> np.ndarray:
+        """Return values that are whole numbers or text."""
+        if values.dtype.kind == BYTES:
+            with failing_as(f"{self.filepath}: its {array} are bytes, but no UTF-8"):
+                return np.strings.decode(values, "utf-8")
+        if values.dtype.kind not in INTEGERS + TEXT or values.ndim != 1:
+            raise self._refused(
+                f"its {array} are {values.dtype} {values.shape}; a list of whole numbers or of "
+                "text is needed"
+            )
+        return values
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    read = {(1, 0): np.lib.format.read_array_header_1_0}
+    shape, _, dtype = read.get(version, np.lib.format.read_array_header_2_0)(file)
+    return shape, dtype

@@ -8,14 +8,14 @@ import io
 import math
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from guided_dml.datasets.cifar import read_cifar
-from guided_dml.datasets.reading import ReadOnlyImages, Split, check_split, failing_as
+from guided_dml.datasets.reading import ReadOnlyImages, failing_as, fingerprint_of
 from guided_dml.errors import InputError, one_of
 from guided_dml.types import LabelledImages
 
@@ -40,14 +40,13 @@ IDX_MD5: dict[str, dict[str, str]] = {
 
 
 class TorchvisionDataset(ReadOnlyImages):
-    """One part of a torchvision data set, read from disk, or downloaded where it is missing."""
+    """A torchvision data set, read from disk, or downloaded where it is missing."""
 
     def __init__(
         self,
         *,
-        root: str,
+        path: str,
         name: str,
-        split: Split,
         download: bool = True,
         verify: bool = True,
         metadata: dict[str, Any] | None = None,
@@ -55,9 +54,8 @@ class TorchvisionDataset(ReadOnlyImages):
         """Choose a data set.
 
         Args:
-            root: torchvision's root folder, holding e.g. ``MNIST/raw``.
+            path: torchvision's root folder, holding e.g. ``MNIST/raw``.
             name: torchvision's name of the class, e.g. ``FashionMNIST``.
-            split: ``train`` or ``test``.
             download: Whether to download what is missing.
             verify: Whether a local copy must have the published checksums. Without, another
                 copy is read, and the data report says so.
@@ -66,61 +64,92 @@ class TorchvisionDataset(ReadOnlyImages):
         Raises:
             InputError: The name is unknown.
         """
-        check_split(split)
         self.metadata = metadata
         if name not in KNOWN:
             raise InputError(f"unknown torchvision data set {name!r}; known: {one_of(KNOWN)}")
-        self.root, self.name = Path(root), name
-        self.split: Split = split
+        self.path, self.name = Path(path), name
         self.download, self.verify = download, verify
 
+    def fingerprint(self) -> str:
+        """Return a hash of the files; they are downloaded if need be."""
+        return self._fingerprint(self._files())
+
     def load(self) -> LabelledImages:
-        """Return the part.
+        """Return both published parts; an image is named by its number in its part.
 
         Raises:
             InputError: The files are missing and cannot be downloaded, or are damaged.
         """
-        from torchvision import datasets
-
-        published = getattr(datasets, self.name)
-        files = self._files(published)
-        if not all(path.exists() for path in files):
-            self._fetch(published)
+        files = self._files()
         differing = _differing(files)
         if differing and self.verify:
             raise InputError(
-                f"{self.root}: not the published {self.name}: the checksums of "
+                f"{self.path}: not the published {self.name}: the checksums of "
                 f"{', '.join(differing)} differ; delete these files to download them anew, or "
                 "set verify: false in the catalog to read them all the same"
             )
-        unknown = [path.name for path, md5 in files.items() if md5 is None]
-        facts: dict[str, Any] = {"source": f"torchvision {self.name}"}
-        facts |= {"checksums_differ": differing, "checksums_unknown": unknown}
+        images, labels, classes, test = self._read(list(files))
+        return LabelledImages(
+            images,
+            labels,
+            classes,
+            names=[str(i) for part in (~test, test) for i in range(part.sum())],
+            test=test,
+            facts={
+                "source": f"torchvision {self.name}",
+                "fingerprint": self._fingerprint(files),
+                "checksums_differ": differing,
+                "checksums_unknown": [path.name for path, md5 in files.items() if md5 is None],
+            },
+        )
+
+    def _read(self, files: list[Path]) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray]:
+        published = self._published
         if self.name.startswith("CIFAR"):
-            return LabelledImages(*read_cifar(published, self.root, self.split == "train"), facts)
+            return read_cifar(published, self.path / published.base_folder)
         for path in files:
             _check_idx(path)
         with failing_as(f"{', '.join(map(str, files))}: damaged; delete to download anew"):
-            return LabelledImages(*_arrays(self._open(published, download=False)), facts)
+            parts = [_arrays(self._open(split, download=False)) for split in ("train", "test")]
+            images, labels = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+            test = np.arange(len(images)) >= len(parts[0][0])
+            classes = getattr(published, "classes", None) or map(str, range(labels.max() + 1))
+        return images, labels, list(classes), test
 
-    def _files(self, published: Any) -> dict[Path, str | None]:
-        """Return the files that must be there, with their md5 where it is known."""
+    @property
+    def _published(self) -> Any:
+        from torchvision import datasets
+
+        return getattr(datasets, self.name)
+
+    def _fingerprint(self, files: Iterable[Path]) -> str:
+        return fingerprint_of({file.name: file for file in files}, name=self.name)
+
+    def _files(self) -> dict[Path, str | None]:
+        """Return the files, with their md5 where it is known; fetch them if one is missing."""
+        files = self._listed()
+        if not all(path.exists() for path in files):
+            self._fetch()
+        return files
+
+    def _listed(self) -> dict[Path, str | None]:
+        published = self._published
         if self.name.startswith("CIFAR"):
-            folder = self.root / published.base_folder
+            folder = self.path / published.base_folder
             meta = (published.meta["filename"], published.meta["md5"])
             listed = [*published.train_list, *published.test_list, meta]
             return {folder / name: md5 for name, md5 in listed}
         if self.name in ("SVHN", "USPS"):
-            _, name, md5 = published.split_list[self.split]
-            return {self.root / name: md5}
-        folder, known = self.root / self.name / "raw", IDX_MD5.get(self.name, {})
+            listed = [published.split_list[split] for split in ("train", "test")]
+            return {self.path / name: md5 for _, name, md5 in listed}
+        folder, known = self.path / self.name / "raw", IDX_MD5.get(self.name, {})
         names = [Path(name).stem for name, _ in published.resources]
         return {folder / name: known.get(name) for name in names}
 
-    def _fetch(self, published: Any) -> None:
+    def _fetch(self) -> None:
         from torchvision.datasets.utils import download_and_extract_archive
 
-        missing = f"{self.name} is not under {self.root}"
+        missing = f"{self.name} is not under {self.path}"
         if not self.download:
             raise InputError(
                 f"{missing}; set download: true in the catalog, or put a copy there in "
@@ -131,26 +160,28 @@ class TorchvisionDataset(ReadOnlyImages):
             "torchvision's layout"
         )
         with failing_as(failed), _bars_on_terminals_only():
+            published = self._published
             if self.name.startswith("CIFAR"):
                 # (its constructor would also unpickle what came)
                 download_and_extract_archive(
                     published.url,
-                    str(self.root),
+                    str(self.path),
                     filename=published.filename,
                     md5=published.tgz_md5,
                 )
             else:
-                self._open(published, download=True)
+                for split in ("train", "test"):
+                    self._open(split, download=True)
 
-    def _open(self, published: Any, *, download: bool) -> Any:
-        train = self.split == "train"
+    def _open(self, split: str, *, download: bool) -> Any:
+        published = self._published
         by_flag = "train" in inspect.signature(published).parameters
-        part = {"train": train} if by_flag else {"split": self.split}
+        part = {"train": split == "train"} if by_flag else {"split": split}
         # Old torchvision left pickles beside the raw files; they are not what was verified.
         changes = {"_check_legacy_exist": lambda _: False}
         if not download:  # (what differs was reported already; torchvision would refuse it)
             changes["_check_integrity"] = lambda _: True
-        return type(self.name, (published,), changes)(self.root, download=download, **part)
+        return type(self.name, (published,), changes)(self.path, download=download, **part)
 
 
 def _differing(files: dict[Path, str | None]) -> list[str]:
@@ -174,14 +205,11 @@ def _check_idx(path: Path) -> None:
     raise InputError(f"{path}: truncated, or no such IDX file; delete it to download it anew")
 
 
-def _arrays(opened: Any) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return images uint8 [N, C, H, W], labels int64 [N] and class names."""
+def _arrays(opened: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return images uint8 [N, C, H, W] and labels int64 [N]."""
     images = np.asarray(opened.data)
     labels = np.asarray(getattr(opened, "targets", getattr(opened, "labels", None)), np.int64)
-    if images.ndim == 3:
-        images = images[:, None]
-    classes = getattr(opened, "classes", None) or [str(i) for i in range(int(labels.max()) + 1)]
-    return images, labels, list(classes)
+    return images[:, None] if images.ndim == 3 else images, labels
 
 
 @contextlib.contextmanager

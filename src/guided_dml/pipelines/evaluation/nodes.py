@@ -174,7 +174,7 @@ def draw_neighbours(
     rows = queries_to_show(labels.numpy(), right.numpy())
     neighbours = nearest(query[rows], reference, k=NEIGHBOURS)
     sets = [
-        LabelledImages(part["images"].numpy(), part["labels"].numpy(), classes, {})
+        LabelledImages(part["images"].numpy(), part["labels"].numpy(), classes, [])
         for part in sets_of(train_images, test_images, split, queried).values()
     ]
     heading = (

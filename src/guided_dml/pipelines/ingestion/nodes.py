@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unicodedata import category, normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,49 +12,58 @@ from guided_dml.errors import InputError
 from guided_dml.parameters import ComputeParameters, DataParameters
 from guided_dml.types import LabelledImages, Tensors
 
+Rows = NDArray[np.int64]
+
+#: Unicode's control characters, halves of characters (what is no UTF-8), breaks of lines.
+UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
+
 
 def prepare_images(
-    raw_train: LabelledImages, raw_test: LabelledImages, data: DataParameters, split_seed: int
-) -> tuple[Tensors, Tensors, list[str], dict[str, Any]]:
-    """Check both parts, cap their classes and number the classes alike.
+    raw_images: LabelledImages, data: DataParameters, split_seed: int
+) -> tuple[Tensors, Tensors, dict[str, list[str]], list[str], dict[str, Any]]:
+    """Check the images, split off a test set, cap the classes and number them.
 
     Args:
-        raw_train: As read.
-        raw_test: As read.
-        data: The cap.
-        split_seed: Seed of the choice that the cap makes.
+        raw_images: As read.
+        data: The share of the test set, where the source has none, and the cap.
+        split_seed: Seed of the split, and of the choice that the cap makes.
 
     Returns:
         The training and the test set, each ``images`` uint8 ``[N, C, H, W]`` and ``labels``
-        int64 ``[N]``; the class names; and a report of what was read and kept.
+        int64 ``[N]``; by ``train`` and ``test`` a name for each of their images; the class
+        names; and a report of what was read and kept.
 
     Raises:
-        InputError: The data cannot be learned from; names the part and the class.
+        InputError: The data cannot be learned from; says why.
     """
     import torch
 
-    for name, part in (("training set", raw_train), ("test set", raw_test)):
-        _check_images(name, part)
-    train, test, classes = _numbered_alike(raw_train, raw_test)
-    kept, report = {}, dict[str, Any]()
-    for name, raw, labels in (("train", raw_train, train), ("test", raw_test, test)):
-        rows = _capped(labels, data.images_per_class, split_seed)
-        images = raw.images if len(rows) == len(labels) else raw.images[rows]  # (all: no copy)
-        kept[name] = {
-            "images": torch.from_numpy(np.ascontiguousarray(images)),
-            "labels": torch.from_numpy(labels[rows]),
-        }
+    _check_images(raw_images)
+    parts = _parts(raw_images, data.test_share, split_seed)
+    labels, classes = _numbered(raw_images, *parts)
+    kept, names, report = [], {}, {}
+    for name, part in zip(("train", "test"), parts, strict=True):
+        rows = part[_capped(labels[part], data.images_per_class, split_seed)]
+        images = torch.from_numpy(_at(raw_images.images, rows))
+        kept.append({"images": images, "labels": torch.from_numpy(labels[rows])})
+        names[name] = [_printable(raw_images.names[row]) for row in rows]
         counts = np.bincount(labels[rows], minlength=len(classes)).tolist()
-        report[name] = raw.facts | {
-            "images_read": len(labels),
+        report[name] = {
+            "images_read": len(part),
             "images": len(rows),
             "images_of_class": dict(zip(classes, counts, strict=True)),
+            **{change: int(where[rows].sum()) for change, where in raw_images.changed.items()},
         }
-    _check_classes(kept["train"]["labels"].numpy(), classes)
-    shape = list(raw_train.images.shape[1:])
-    made_with = {"data": data.model_dump(), "split_seed": split_seed}
-    report = {"image_shape": shape, **report, "parameters": made_with}
-    return kept["train"], kept["test"], classes, report
+    _check_classes(kept[0]["labels"].numpy(), classes)
+    facts = raw_images.facts
+    described = {
+        **facts,
+        "fingerprint": facts.get("fingerprint") or raw_images.fingerprint(),
+        "image_shape": list(raw_images.images.shape[1:]),
+        **report,
+        "parameters": {"data": data.model_dump(), "split_seed": split_seed},
+    }
+    return kept[0], kept[1], names, classes, described
 
 
 def split_training_set(train_images: Tensors, data: DataParameters, split_seed: int) -> Tensors:
@@ -135,50 +145,111 @@ def score_raw_pixels(
     }
 
 
-def _check_images(name: str, part: LabelledImages) -> None:
-    if part.images.dtype != np.uint8:
-        raise InputError(f"{name}: images are {part.images.dtype}; uint8 (0-255) is needed")
-    if part.images.ndim != 4 or part.images.shape[1] not in (1, 3) or not part.images.size:
+def _check_images(raw: LabelledImages) -> None:
+    images, labels, count = raw.images, raw.labels, len(raw.images)
+    if images.dtype != np.uint8:
+        raise InputError(f"raw_images: images are {images.dtype}; uint8 (0-255) is needed")
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or not images.size:
         raise InputError(
-            f"{name}: images have shape {part.images.shape}; "
+            f"raw_images: images have shape {images.shape}; "
             "[N, C, H, W] with C 1 (grey) or 3 (colour) and N > 0 is needed"
         )
-    if part.labels.shape != (len(part.images),):
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
         raise InputError(
-            f"{name}: {len(part.images)} images, but {part.labels.size} labels; one each is needed"
+            f"raw_images: {count} images, but {labels.size} labels ({labels.dtype}); "
+            "an integer each is needed"
         )
-    lowest, highest = part.labels.min(), part.labels.max()
-    if lowest < 0 or highest >= len(part.classes):
+    if labels.min() < 0 or labels.max() >= len(raw.classes):
         raise InputError(
-            f"{name}: labels from {lowest} to {highest}; 0 to {len(part.classes) - 1} are allowed, "
-            "indices into its classes"
+            f"raw_images: labels from {labels.min()} to {labels.max()}; 0 to "
+            f"{len(raw.classes) - 1} are allowed, indices into its classes"
         )
+    for what, values in {"names": raw.names, "test": raw.test, **raw.changed}.items():
+        if values is not None and len(values) != count:
+            raise InputError(
+                f"raw_images: {count} images, but {len(values)} values of {what!r}; "
+                "one each is needed"
+            )
 
 
-def _numbered_alike(
-    train: LabelledImages, test: LabelledImages
-) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
-    """Return both parts' labels as indices into one list, the training set's classes."""
-    if train.images.shape[1:] != test.images.shape[1:]:
-        raise InputError(
-            f"the training images are {train.images.shape[1:]} (channels, height, width), the "
-            f"test images {test.images.shape[1:]}; convert them to one shape"
+def _parts(raw: LabelledImages, test_share: float, seed: int) -> tuple[Rows, Rows]:
+    """Return the ascending rows of the training and of the test part."""
+    from sklearn.model_selection import train_test_split
+
+    rows, labels = np.arange(len(raw.labels)), raw.labels
+    if raw.test is not None:
+        return rows[~raw.test], rows[raw.test]
+    present, counts = np.unique(labels, return_counts=True)
+    try:
+        train, test = map(
+            np.sort,
+            train_test_split(rows, test_size=test_share, stratify=labels, random_state=seed),
         )
-    names = [np.array(part.classes)[part.labels] for part in (train, test)]
-    # In the reader's order, without classes that have no training image.
-    classes = [name for name in train.classes if name in set(names[0].tolist())]
-    unseen = sorted(set(names[1].tolist()) - set(classes))
-    if unseen:
+        whole = all(len(np.unique(labels[part])) == len(present) for part in (train, test))
+    except ValueError:  # (a class of one image, or a part of fewer images than classes)
+        whole = False
+    if not whole:
+        smallest = counts.argmin()
         raise InputError(
-            f"the test set has classes without a training image: {', '.join(unseen)}; remove "
-            "them there, or add training images"
+            f"class {raw.classes[present[smallest]]!r} has {counts[smallest]} images, too few to "
+            f"be in both parts with data.test_share {test_share}; add images, remove it, or "
+            "change the share"
         )
-    place = {name: label for label, name in enumerate(classes)}
-    ours, theirs = (np.array([place[n] for n in some.tolist()], np.int64) for some in names)
-    return ours, theirs, classes
+    return train, test
 
 
-def _capped(labels: NDArray[np.int64], cap: int | None, seed: int) -> NDArray[np.int64]:
+def _numbered(raw: LabelledImages, train: Rows, test: Rows) -> tuple[Rows, list[str]]:
+    """Return the labels as indices into the names of the classes that have training images."""
+    for name, rows in (("training", train), ("test", test)):
+        if not len(rows):
+            raise InputError(f"raw_images: none of {len(raw.labels)} images is a {name} image")
+    present = np.unique(raw.labels[train])
+    unseen = np.setdiff1d(raw.labels[test], present)
+    if len(unseen):
+        raise InputError(
+            "the test set has classes without a training image: "
+            f"{', '.join(str(raw.classes[label]) for label in unseen)}; remove them there, or add "
+            "training images"
+        )
+    classes = [raw.classes[label] for label in present]
+    _check_names(classes)
+    return np.searchsorted(present, raw.labels), classes
+
+
+def _check_names(classes: list[str]) -> None:
+    """Refuse names that cannot be stored as text, or that a reader cannot tell apart."""
+    seen = dict[str, str]()
+    for name in classes:
+        if not isinstance(name, str):
+            raise InputError(f"class {name!r}: its name is no text")
+        letters = "".join(letter for letter in normalize("NFC", name) if category(letter) != "Cf")
+        looks = " ".join(letters.split())
+        if not looks or {category(letter) for letter in name} & UNPRINTABLE:
+            raise InputError(
+                f"class {name!a}: its name is blank, not UTF-8, or has control characters; "
+                "rename it"
+            )
+        if looks in seen:
+            raise InputError(
+                f"two classes look the same, {name!r}: {seen[looks]!a} and {name!a}; "
+                "rename one, or put their images together"
+            )
+        seen[looks] = name
+
+
+def _printable(name: str) -> str:
+    """Return a name as text that can be stored: bytes that are no UTF-8 are spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _at(images: NDArray[np.uint8], rows: Rows) -> NDArray[np.uint8]:
+    """Return the images at ascending rows, without a copy where they lie side by side."""
+    side_by_side = rows[-1] - rows[0] == len(rows) - 1
+    chosen = slice(rows[0], rows[-1] + 1) if side_by_side else rows
+    return np.ascontiguousarray(images[chosen])
+
+
+def _capped(labels: Rows, cap: int | None, seed: int) -> Rows:
     """Return the indices of at most ``cap`` random images of each class, ascending."""
     if cap is None:
         return np.arange(len(labels))
@@ -187,7 +258,7 @@ def _capped(labels: NDArray[np.int64], cap: int | None, seed: int) -> NDArray[np
     return np.sort(np.concatenate([rows[:cap] for rows in of_class]))
 
 
-def _check_classes(labels: NDArray[np.int64], classes: list[str]) -> None:
+def _check_classes(labels: Rows, classes: list[str]) -> None:
     if len(classes) < 2:
         raise InputError(f"a single class, {classes[0]!r}: a triplet needs images of two")
     counts = np.bincount(labels)

@@ -16,8 +16,8 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 prepare_images,
-                ["raw_train", "raw_test", "params:data", "params:split_seed"],
-                ["train_images", "test_images", "classes", "data_report"],
+                ["raw_images", "params:data", "params:split_seed"],
+                ["train_images", "test_images", "image_names", "classes", "data_report"],
                 name="prepare_images",
             ),
             Node(

@@ -1,0 +1,155 @@
+"""One image file as pixels."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guided_dml.datasets.reading import failing_as
+from guided_dml.errors import InputError, one_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
+
+#: Pillow's names; nothing else is opened. (MPO, a camera's several JPEGs in one, is one of JPEG.)
+FORMATS = ("PNG", "JPEG", "WEBP")
+GREY_MODES = {"1", "L", "LA"}
+COLOUR_MODES = {"RGB", "RGBA", "P", "CMYK", "YCbCr"}
+#: The place of the orientation in EXIF; 1 is upright.
+ORIENTATION, TURNED = 0x0112, range(2, 9)
+
+
+Resize = Literal["squash", "crop", "pad"]
+
+
+class Rules(NamedTuple):
+    """How images are made alike; the options of ImageFolderDataset."""
+
+    image_size: int | None
+    channels: int | None
+    resize: Resize
+    background: str
+
+    def check(self) -> None:
+        """Raise InputError if an option has no such value."""
+        from PIL import ImageColor
+
+        if self.channels not in (None, 1, 3):
+            raise _unknown("channels", self.channels, "1 (grey), 3 (colour) or null")
+        side = self.image_size
+        if side is not None and (type(side) is not int or side < 1):
+            raise _unknown("image_size", self.image_size, "a number of pixels, or null")
+        if self.resize not in get_args(Resize):
+            raise _unknown("resize", self.resize, one_of(get_args(Resize)))
+        try:
+            opaque = len(ImageColor.getrgb(self.background)) == 3
+        except (ValueError, TypeError, AttributeError):
+            opaque = False
+        if not opaque:
+            raise _unknown("background", self.background, "a colour's name or '#rrggbb'")
+
+
+def _unknown(option: str, value: object, allowed: str) -> InputError:
+    return InputError(f"{option}: {value!r} given; must be {allowed}")
+
+
+class ReadImage(NamedTuple):
+    """An image, and what was done to it.
+
+    Attributes:
+        pixels: uint8 ``[C, H, W]``.
+        size: Height and width as found, upright.
+        changed: Of ``turned``, ``composited``, ``resized`` what applies.
+    """
+
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]
+    changed: set[str]
+
+
+def read_image(path: Path, rules: Rules) -> ReadImage:
+    """Read a PNG, JPEG or WebP file.
+
+    Raises:
+        InputError: It is none, is damaged, animated or too large, or has more than 8 bits.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    with failing_as(f"{path}: this image is damaged"), warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            file = Image.open(path, formats=FORMATS)
+        except UnidentifiedImageError as error:
+            what = "(PNG, JPEG, WebP)" if path.stat().st_size else "but an empty file"
+            raise InputError(f"{path}: this is no image {what}; remove it") from error
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise InputError(
+                f"{path}: this image is too large; at most {Image.MAX_IMAGE_PIXELS} pixels are "
+                "read: make it smaller"
+            ) from error
+        with file:
+            _check(path, file)
+            return _decoded(file, rules)
+
+
+def _check(path: Path, file: ImageFile) -> None:
+    if getattr(file, "is_animated", False) and file.format != "MPO":
+        raise InputError(f"{path}: an animated image; store one of its pictures as a file")
+    # (of more than 8 bits in colour Pillow would keep the upper 8 and say nothing)
+    deep = any("16" in str(tile.args) for tile in file.tile)
+    if deep or file.mode not in GREY_MODES | COLOUR_MODES:
+        raise InputError(
+            f"{path}: 16 bits a channel or floats ({file.mode}); 8 bits are needed: convert the "
+            "file"
+        )
+
+
+def _decoded(file: ImageFile, rules: Rules) -> ReadImage:
+    from PIL import ImageOps
+
+    grey = rules.channels == 1 if rules.channels else file.mode in GREY_MODES
+    changed = set()
+    image: Image = file
+    if file.getexif().get(ORIENTATION) in TURNED:
+        image = ImageOps.exif_transpose(file)
+        changed.add("turned")
+    if _transparent(image):
+        image = _on_background(image, rules.background)
+        changed.add("composited")
+    image = image.convert("L" if grey else "RGB")
+    size, wanted = (image.height, image.width), (rules.image_size, rules.image_size)
+    if rules.image_size and size != wanted:
+        image = _resized(image, rules.image_size, rules)
+        changed.add("resized")
+    pixels = np.asarray(image)
+    return ReadImage(pixels[None] if grey else pixels.transpose(2, 0, 1), size, changed)
+
+
+def _transparent(image: Image) -> bool:
+    if not image.has_transparency_data:
+        return False
+    return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
+
+
+def _on_background(image: Image, background: str) -> Image:
+    from PIL import Image as Images
+
+    below = Images.new("RGBA", image.size, background)
+    return Images.alpha_composite(below, image.convert("RGBA"))
+
+
+def _resized(image: Image, side: int, rules: Rules) -> Image:
+    from PIL import Image as Images
+    from PIL import ImageOps
+
+    size, bilinear = (side, side), Images.Resampling.BILINEAR
+    if rules.resize == "crop":
+        return ImageOps.fit(image, size, bilinear)
+    if rules.resize == "pad":
+        return ImageOps.pad(image, size, bilinear, rules.background)
+    return image.resize(size, bilinear)
