@@ -6,6 +6,7 @@ before the first node runs; nodes receive the blocks as these models.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
 
@@ -250,3 +251,12 @@ def _block_at(path: list[Any]) -> type[BaseModel]:
         options = get_args(annotation) or (annotation,)
         block = next(option for option in options if isinstance(option, type))
     return block
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value with its full name (``student.epochs``)."""
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

@@ -1,6 +1,5 @@
 """Kedro's settings of this project (https://docs.kedro.org/en/stable/configure/project_settings/)."""
 
-import os
 import warnings
 
 from guided_dml.config import DataSetConfigLoader
@@ -11,8 +10,6 @@ from guided_dml.tracking import TrackingHooks
 # Kedro 1.7 calls a function that OmegaConf 2.4 renamed; nothing that a user could mend.
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 write_atomically()
 
 HOOKS = (ProjectHooks(), TrackingHooks())

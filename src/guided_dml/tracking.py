@@ -3,33 +3,41 @@
 MLflow's imports and its database take seconds that no step has to wait for. The database is
 ``mlruns/mlflow.db`` in the project, or what ``MLFLOW_TRACKING_URI`` names.
 ``--params tracking=false`` records nothing.
+
+What is to be recorded is first written down in ``mlruns/pending/<session>.jsonl``, one entry a
+line, and that file is removed once MLflow has it all. So nothing is lost while MLflow is out of
+reach or when the process is killed: the next run that reaches MLflow uploads what waits there.
 """
 
 from __future__ import annotations
 
+import fcntl
+import json
 import logging
-import os
-import socket
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import Any, TextIO
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractVersionedDataset, CatalogProtocol
 from kedro.pipeline import Pipeline
 
-from guided_dml.databases import alive, sqlite_url
 from guided_dml.errors import interrupted
+from guided_dml.mlflow_store import TrackedRun, made_with, open_experiment, reason
 from guided_dml.provenance import device_name, git_state, library_versions
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
 logger = logging.getLogger(__name__)
+
+#: Where entries wait for MLflow, in the project.
+PENDING = Path("mlruns/pending")
+
+#: Seconds that a run which was interrupted waits for MLflow.
+PATIENCE = 3.0
 
 
 class TrackingHooks:
@@ -58,42 +66,54 @@ class TrackingHooks:
         if not parameters["tracking"]:
             return
         trained = (n.removesuffix(".weights") for n in pipeline.all_outputs() if ".weights" in n)
-        subject = "+".join(sorted(trained) or sorted(run_params["pipeline_names"] or ["kedro run"]))
+        asked = run_params["pipeline_names"] or []
+        subject = "+".join(sorted(trained) or sorted(asked or ["kedro run"]))
         of_comparison = "comparison_table" in pipeline.all_outputs()
+        versions = dict(self._input_versions(pipeline))
         tags = {
             "data set": "comparison" if of_comparison else loader["globals"]["dataset"],
             "method": subject,
             "seed": str(parameters["seed"]),
-            "session": run_params["run_id"],
-            **{f"git {name}": str(value).lower() for name, value in git_state(project).items()},
             "device": device_name(parameters["compute"]["device"]),
-            **{f"library {name}": value for name, value in library_versions().items()},
-            **{f"reads {name}": v for name, v in self._input_versions(pipeline)},
+            **made_with(" ".join(["kedro run", *asked]), git_state(project), library_versions()),
+            **{f"reads {name}": version for name, version in versions.items()},
         }
-        name = f"{subject} seed {parameters['seed']}"
-        self._recorder = Recorder(
-            lambda: TrackedRun(*open_experiment(project, tags["data set"]), name, tags, parameters)
+        self._recorder = Recorder(project, run_params["run_id"])
+        self._recorder.soon(
+            "open",
+            experiment=tags["data set"],
+            key={"session": run_params["run_id"]},
+            name=f"{subject} seed {parameters['seed']}",
+            tags=tags,
+            parameters=parameters,
         )
+        if "train_images" in versions:
+            report: Any = self._catalog.get("data_report")
+            path = Path(report._get_versioned_path(versions["train_images"]))
+            self._log_data(json.loads(path.read_text()) if path.exists() else {})
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log what the catalog marks with ``metadata: {mlflow: metrics|history|artifact}``."""
+        if self._recorder is None:
+            return
         dataset: Any = self._catalog.get(dataset_name)
         kind = (getattr(dataset, "metadata", None) or {}).get("mlflow")
-        if self._recorder is None or kind is None:
-            return
         if kind == "metrics":
             prefix = "" if dataset_name.endswith(".scores") else f"{dataset_name}."
-            metrics = {prefix + name: value for name, value in data.items()}
-            self._recorder.soon(lambda run: run.log_metrics(metrics))
+            self._recorder.soon("log_metrics", rows=[data], prefix=prefix)
         elif kind == "history":
             name = dataset_name.replace(".", "_").removesuffix("_history")
             rows = data.to_dict("records")
-            self._recorder.soon(lambda run: run.log_history(name, rows))
-        else:
+            self._recorder.soon("log_metrics", rows=rows, prefix=f"{name}.", first=1)
+        elif kind == "artifact":
             folder = dataset_name.split(".")[0] if "." in dataset_name else None
             path = Path(dataset._get_load_path())
-            self._recorder.soon(lambda run: run.log_file(path, folder))
+            if path.is_relative_to(self._context.project_path):  # (which may have moved until then)
+                path = path.relative_to(self._context.project_path)
+            self._recorder.soon("log_file", path=path, folder=folder)
+        if dataset_name == "data_report":
+            self._log_data(data)
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -103,13 +123,21 @@ class TrackingHooks:
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
         """Close the run as failed, with its error."""
-        self._finish("KILLED" if interrupted(error) else "FAILED", str(error))
+        if interrupted(error):
+            self._finish("KILLED", str(error), PATIENCE)
+        else:
+            self._finish("FAILED", str(error))
 
-    def _finish(self, status: str, error: str = "") -> None:
-        if self._recorder is not None:
-            self._recorder.soon(lambda run: run.finish(status, error))
-            self._recorder.close()
-            self._recorder = None
+    def _finish(self, status: str, error: str = "", patience: float | None = None) -> None:
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.soon("finish", status=status, error=error)
+            recorder.close(patience)
+
+    def _log_data(self, report: dict[str, Any]) -> None:
+        if self._recorder is not None and "fingerprint" in report:
+            name = self._context.config_loader["globals"]["dataset"]
+            self._recorder.soon("log_data", name=name, digest=report["fingerprint"])
 
     def _input_versions(self, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
         for name in sorted(pipeline.inputs()):
@@ -119,163 +147,109 @@ class TrackingHooks:
 
 
 class Recorder:
-    """A thread that records one thing after the other; what goes wrong is a warning."""
+    """Writes a session's entries down, and records them in a thread, one after the other."""
 
-    def __init__(self, open_run: Callable[[], TrackedRun]) -> None:
-        """Start the thread; it begins with opening the run."""
-        self._run: TrackedRun | None = None
-        self._thread = ThreadPoolExecutor(1, "tracking")
-        self._thread.submit(self._open, open_run)
-
-    def soon(self, work: Callable[[TrackedRun], None]) -> None:
-        """Let the thread do it with the run, once it has done all that it was given before."""
-        self._thread.submit(self._do, work)
-
-    def close(self) -> None:
-        """Wait until everything is recorded."""
-        self._thread.shutdown()
-
-    def _open(self, open_run: Callable[[], TrackedRun]) -> None:
-        with _training_goes_on():
-            self._run = open_run()
-
-    def _do(self, work: Callable[[TrackedRun], None]) -> None:
-        if self._run is not None:
-            with _training_goes_on():
-                work(self._run)
-
-
-class TrackedRun:
-    """A run in MLflow's store, without MLflow's global state."""
-
-    def __init__(
-        self,
-        client: MlflowClient,
-        experiment: str,
-        name: str,
-        tags: dict[str, str],
-        parameters: dict[str, Any],
-    ) -> None:
-        """Open the run.
+    def __init__(self, project: Path, session: str) -> None:
+        """Start the thread.
 
         Args:
-            client: Of the store.
-            experiment: Its id.
-            name: Of the run.
-            tags: Of the run.
-            parameters: Nested; logged under their full names (``student.epochs``).
+            project: The project's folder.
+            session: Its id.
         """
-        from mlflow.entities import Param
+        self._project, self._entries = project, SimpleQueue[str | None]()
+        self._written: TextIO | None = None
+        with suppress(OSError):  # (a disk that is full or read-only: there is only MLflow then)
+            (project / PENDING).mkdir(parents=True, exist_ok=True)
+            self._written = (project / PENDING / f"{session}.jsonl").open("a", buffering=1)
+            fcntl.flock(self._written, fcntl.LOCK_EX)
+        # A daemon, for which the interpreter does not wait at its end.
+        self._thread = Thread(target=self._record, name="tracking", daemon=True)
+        self._thread.start()
 
-        self._client = client
-        own = {"host": socket.gethostname(), "process": str(os.getpid())}
-        self.id: str = client.create_run(experiment, run_name=name, tags=tags | own).info.run_id
-        client.log_batch(
-            self.id, params=[Param(name, str(value)) for name, value in flat(parameters)]
-        )
+    def soon(self, what: str, **content: Any) -> None:
+        """Let the thread do ``what`` (a method of ``TrackedRun``), after all that came before."""
+        entry = json.dumps([what, content | {"now": int(1000 * time())}], default=str) + "\n"
+        if self._written is not None:
+            with suppress(OSError):
+                self._written.write(entry)
+        self._entries.put(entry)
 
-    def log_metrics(self, metrics: dict[str, float], step: int = 0) -> None:
-        """Log one value a metric."""
-        self.log_history("", [metrics], step)
+    def close(self, patience: float | None = None) -> None:
+        """Wait until everything is recorded, or ``patience`` seconds."""
+        self._entries.put(None)
+        self._thread.join(patience)
+        if self._written is not None:
+            self._written.close()
 
-    def log_history(self, name: str, rows: list[dict[str, float]], first: int = 1) -> None:
-        """Log a curve for each column; the rows are its steps."""
-        from mlflow.entities import Metric
+    def _record(self) -> None:
+        if record(self._project, map(json.loads, iter(self._entries.get, None)), self._warn):
+            if self._written is not None:
+                Path(self._written.name).unlink()
+            upload_pending(self._project)
 
-        now, prefix = int(1000 * time()), f"{name}." if name else ""
-        metrics = [
-            Metric(prefix + column, float(value), now, step)
-            for step, row in enumerate(rows, start=first)
-            for column, value in row.items()
-            if column != "epoch"
-        ]
-        for start in range(0, len(metrics), 1000):  # (MLflow takes no more at once)
-            self._client.log_batch(self.id, metrics=metrics[start : start + 1000])
-
-    def log_file(self, path: Path, folder: str | None) -> None:
-        """Copy a stored file into the run."""
-        self._client.log_artifact(self.id, str(path), folder)
-
-    def finish(self, status: str, error: str = "") -> None:
-        """Close the run."""
-        if error:
-            self._client.set_tag(self.id, "error", error[:5000])
-        self._client.set_terminated(self.id, status)
+    def _warn(self, error: Exception) -> None:
+        later = "the next run that reaches it uploads what is missing"
+        logger.warning("MLflow did not record this (the run goes on): %s; %s", reason(error), later)
 
 
-@contextmanager
-def _training_goes_on() -> Iterator[None]:
-    """Warn of what goes wrong in tracking: results are on the disk, and a run is worth more."""
-    try:
-        yield
-    except Exception as error:  # (MLflow lets errors of its database, network and disk through)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        logger.warning("MLflow did not record this (the run goes on): %s", reason)
+def record(project: Path, entries: Iterable[Any], warn: Callable[[Exception], None]) -> bool:
+    """Record a run in MLflow.
 
-
-def open_experiment(project: Path, name: str) -> tuple[MlflowClient, str]:
-    """Return a client and an experiment's id; close the runs that killed processes left open.
+    Of each kind of entry only one may fail: a server that is gone costs time with every attempt,
+    and without a place for files there are still the scores.
 
     Args:
         project: The project's folder.
-        name: The data set's.
+        entries: What is to be done, with which arguments; the first opens the run.
+        warn: Is told of the first error.
+
+    Returns:
+        Whether everything is recorded.
     """
-    client = _client(project)
-    experiment = _experiment(client, project, name)
-    _close_abandoned(client, experiment)
-    return client, experiment
-
-
-def _client(project: Path) -> MlflowClient:
-    """Return a client of MLflow's store; its database is set up at the first use.
-
-    Beside its place and by one process at a time: one that is killed on the way, or two that
-    begin at once, would leave a broken database.
-    """
-    from filelock import FileLock
-    from mlflow import MlflowClient
-
-    elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
-    if elsewhere:
-        return MlflowClient(elsewhere)
-    folder = project / "mlruns"
-    folder.mkdir(exist_ok=True)
-    database, partial = folder / "mlflow.db", folder / "mlflow.partial.db"
-    with FileLock(folder / "mlflow.lock", timeout=600):
-        if not database.exists():
-            partial.unlink(missing_ok=True)
-            MlflowClient(sqlite_url(partial)).search_experiments(max_results=1)
-            partial.replace(database)
-    return MlflowClient(sqlite_url(database))
-
-
-def _experiment(client: MlflowClient, project: Path, name: str) -> str:
-    from mlflow.exceptions import MlflowException
-
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        local = client.tracking_uri.startswith("sqlite")
-        place = (project / "mlruns" / "artifacts" / name).as_uri() if local else None
+    run, given_up = None, set[str]()
+    for what, content in entries:
+        if what in given_up or (run is None and what != "open"):
+            continue
         try:
-            return str(client.create_experiment(name, artifact_location=place))
-        except MlflowException:  # (another run was faster)
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                raise
-    return str(found.experiment_id)
+            if what == "open":
+                run = TrackedRun(open_experiment(project, content.pop("experiment")), **content)
+            else:
+                getattr(run, what)(**content)
+        except Exception as error:  # (MLflow lets errors of its database, network and disk through)
+            if not given_up:
+                warn(error)
+            given_up.add(what)
+    return not given_up
 
 
-def _close_abandoned(client: MlflowClient, experiment_id: str) -> None:
-    open_here = f"attributes.status = 'RUNNING' AND tags.host = '{socket.gethostname()}'"
-    for run in client.search_runs([experiment_id], open_here):
-        if not alive(int(run.data.tags["process"])):
-            client.set_terminated(run.info.run_id, "KILLED")
+def upload_pending(project: Path) -> None:
+    """Record what earlier runs could not, those among them that were killed.
+
+    Args:
+        project: The project's folder.
+    """
+    for path in sorted((project / PENDING).glob("*.jsonl")):
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:  # (its run is under way)
+                continue
+            entries = list(_whole(file))
+            if entries and entries[-1][0] != "finish":
+                ended = int(1000 * path.stat().st_mtime)
+                entries.append(["finish", {"status": "KILLED", "now": ended}])
+            if not record(project, entries, _still_waits):
+                return
+            path.unlink()
+            logger.info("MLflow: uploaded what waited of the run %s", path.stem)
 
 
-def flat(parameters: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every parameter with its full name (``student.epochs``)."""
-    for name, value in parameters.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
+def _whole(lines: Iterable[str]) -> Iterator[Any]:
+    """Yield the entries of a file whose last line may be a piece."""
+    for line in lines:
+        with suppress(ValueError):
+            yield json.loads(line)
+
+
+def _still_waits(error: Exception) -> None:
+    logger.warning("MLflow did not take what waits in %s: %s", PENDING, reason(error))

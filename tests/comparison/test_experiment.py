@@ -19,13 +19,14 @@ from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
 
 from conftest import SMALL, tracked_runs
+from guided_dml import mlflow_store
 from guided_dml.cli import cli
 from guided_dml.comparison.experiment import Outcome, compare
 from guided_dml.comparison.plan import plan_data_set
 from guided_dml.comparison.records import SCOREBOARD
 from guided_dml.comparison.sessions import merged
 from guided_dml.comparison.upload import Uploader
-from guided_dml.tracking import open_experiment
+from guided_dml.mlflow_store import open_experiment
 
 TINY = "data.images_per_class=10,gemini.epochs=2,student.backbone=small_cnn,compute.device=cpu"
 
@@ -149,10 +150,14 @@ def test_without_mlflow_scores_are_kept_and_uploaded_later(
 
 
 def test_while_mlflow_is_locked_scores_wait_to_be_uploaded(
-    project: Path, scheduler: str, caplog: pytest.LogCaptureFixture
+    project: Path,
+    scheduler: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     compared(project, scheduler, "softmax", tracking=False)
     open_experiment(project, "digits")
+    monkeypatch.setattr(mlflow_store, "PATIENCE", 0.1)
     with closing(sqlite3.connect(project / "mlruns" / "mlflow.db")) as another:
         another.execute("BEGIN EXCLUSIVE")
         Uploader(project, plan_data_set(project, "digits", "equal", ["softmax"], 1, SMALL))

@@ -19,8 +19,7 @@ from guided_dml.comparison.plan import plan_data_set
 from guided_dml.comparison.sessions import merged
 from guided_dml.comparison.tune import COMMON, OWN, STORAGE, tune
 from guided_dml.errors import InputError
-from guided_dml.parameters import METHODS, validated
-from guided_dml.tracking import flat
+from guided_dml.parameters import METHODS, flat, validated
 
 
 def tuned(project: Path, scheduler: str, trials: int) -> tuple[Path, list[str]]:

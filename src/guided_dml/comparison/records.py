@@ -33,8 +33,7 @@ from pydantic import (
 from guided_dml.comparison.names import DATA_SETS, METHODS, in_order
 from guided_dml.errors import InputError
 from guided_dml.metrics.names import SCORES
-from guided_dml.parameters import BASELINES, Parameters, validated
-from guided_dml.tracking import flat
+from guided_dml.parameters import BASELINES, Parameters, flat, validated
 
 logger = logging.getLogger(__name__)
 

@@ -22,9 +22,8 @@ from guided_dml.comparison.sessions import Nested, merged
 from guided_dml.comparison.worker import compute
 from guided_dml.databases import alive, sqlite_url
 from guided_dml.errors import DivergedError, InputError
-from guided_dml.parameters import validated
+from guided_dml.parameters import flat, validated
 from guided_dml.provenance import git_state
-from guided_dml.tracking import flat
 
 if TYPE_CHECKING:
     from distributed import Client

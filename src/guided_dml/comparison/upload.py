@@ -6,14 +6,13 @@ Workers do not track: what is on the scoreboard can be uploaded at any time, and
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from guided_dml.comparison.plan import Plan
 from guided_dml.comparison.records import RunRecord
-from guided_dml.comparison.sessions import Nested
 from guided_dml.errors import Interrupted
-from guided_dml.tracking import TrackedRun, open_experiment
+from guided_dml.mlflow_store import TrackedRun, made_with, open_experiment, reason
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ class Uploader:
         """Upload a record of the scoreboard, unless it is there."""
         self._attempt(lambda: self._upload(record))
 
-    def _attempt(self, work: Any) -> None:
+    def _attempt(self, work: Callable[[], None]) -> None:
         if not self._working:
             return
         try:
@@ -40,46 +39,44 @@ class Uploader:
             raise
         except Exception as error:  # (MLflow lets errors of its database and network through)
             self._working = False
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             logger.warning(
                 "MLflow does not record this comparison (%s); all scores are on the scoreboard, "
                 "and the same command again uploads what is missing",
-                reason,
+                reason(error),
             )
 
     def _open(self) -> None:
-        plan, about = self._plan, self._plan.about
-        self._client, self._experiment = open_experiment(self._project, about.data_set)
-        comparison = f"{about.protocol} {plan.key}"
-        found = self._client.search_runs([self._experiment], f"tags.comparison = '{comparison}'")
-        if found:
-            self._parent: str = found[0].info.run_id
-            return
-        parent = self._run(f"comparison {about.protocol}", {"comparison": comparison}, {})
+        about = self._plan.about
+        self._experiment = open_experiment(self._project, about.data_set)
+        key = {"comparison": f"{about.protocol} {self._plan.key}"}
+        parent = TrackedRun(self._experiment, key, f"comparison {about.protocol}", {}, {})
         parent.finish("FINISHED")
-        self._parent = parent.id
-
-    def _run(self, name: str, tags: dict[str, str], parameters: Nested) -> TrackedRun:
-        return TrackedRun(self._client, self._experiment, name, tags, parameters)
+        self._parent: str = parent.id
 
     def _upload(self, record: RunRecord) -> None:
-        there = f"tags.scoreboard = '{record.id}' AND attributes.status = 'FINISHED'"
-        known = self._client.search_runs([self._experiment], there)
-        if any(record.scores.keys() <= run.data.metrics.keys() for run in known):
+        key = {"scoreboard": record.id}
+        known = self._experiment.find(key)
+        if (
+            known is not None
+            and known.info.status == "FINISHED"
+            and record.scores.keys() <= known.data.metrics.keys()
+        ):
             return
         facts = ("data_set", "protocol", "method", "seed", "data_version", "device", "finished")
         tags = {name.replace("_", " "): str(getattr(record, name)) for name in facts}
-        tags |= {"mlflow.parentRunId": self._parent, "scoreboard": record.id}
-        tags |= {f"git {name}": str(value).lower() for name, value in record.git}
-        tags |= {f"library {name}": value for name, value in record.libraries.items()}
+        tags |= {"mlflow.parentRunId": self._parent}
+        tags |= made_with("kedro compare", dict(record.git), record.libraries)
         name = f"{record.method} seed {record.seed}"
-        child = self._run(name, tags, record.parameters.model_dump())
+        child = TrackedRun(self._experiment, key, name, tags, record.parameters.model_dump())
+        child.log_data(record.data_set, record.data_version)
         child.log_metrics(
-            record.scores
-            | {
-                "seconds": record.seconds,
-                "peak_memory_mb": record.peak_memory_mb,
-                "images_seen": record.images_seen.student + record.images_seen.teacher,
-            }
+            [
+                record.scores
+                | {
+                    "seconds": record.seconds,
+                    "peak_memory_mb": record.peak_memory_mb,
+                    "images_seen": record.images_seen.student + record.images_seen.teacher,
+                }
+            ]
         )
         child.finish("FINISHED")

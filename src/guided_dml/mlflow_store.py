@@ -1,0 +1,256 @@
+"""Where runs are recorded, through MLflow's client and without its global state."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import socket
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from guided_dml.databases import alive, sqlite_url
+from guided_dml.parameters import flat
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+#: For MLflow, where the environment says nothing else: it tells us of trouble by raising, once,
+#: and a server that does not answer is given up instead of asked for minutes.
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+#: Lets MLflow's pages show runs with parameters and scores; without it they look for prompts.
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+
+#: Seconds to wait for a database that another process has locked.
+PATIENCE = 5.0
+
+#: What the longest values are cut to, and how many MLflow takes at once.
+LONGEST_PARAMETER, LONGEST_TAG, AT_ONCE = 6000, 5000, 100
+
+#: In the database: where the artifacts are, absolute.
+PLACES = (("experiments", "artifact_location"), ("runs", "artifact_uri"))
+
+
+class Experiment(NamedTuple):
+    """MLflow's runs of one data set.
+
+    Attributes:
+        project: The project's folder.
+        client: Of the store.
+        id: The experiment's.
+    """
+
+    project: Path
+    client: MlflowClient
+    id: str
+
+    def find(self, key: dict[str, str]) -> Run | None:
+        """Return the run with a tag that no other run has.
+
+        Args:
+            key: The tag and its value.
+        """
+        ((tag, value),) = key.items()
+        found = self.client.search_runs([self.id], f'tags.{tag} = "{value}"', max_results=1)
+        return found[0] if found else None
+
+
+class TrackedRun:
+    """A run in MLflow's store; to record the same again changes nothing."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        key: dict[str, str],
+        name: str,
+        tags: dict[str, str],
+        parameters: dict[str, Any],
+        now: int | None = None,
+    ) -> None:
+        """Open the run, or go on with it.
+
+        Args:
+            experiment: Of the run.
+            key: A tag that no other run has.
+            name: Of the run.
+            tags: Of the run.
+            parameters: Nested; logged under their full names (``student.epochs``).
+            now: When it begins, in ms since 1970.
+        """
+        from mlflow.entities import Param, RunTag
+
+        self._project, self._client = experiment.project, experiment.client
+        tags = key | {"host": socket.gethostname(), "process": str(os.getpid())} | tags
+        tags = {name: value[:LONGEST_TAG] for name, value in tags.items()}
+        run = experiment.find(key) or self._client.create_run(experiment.id, now, tags, name)
+        self.id: str = run.info.run_id
+        named = [
+            Param(name, str(value)[:LONGEST_PARAMETER])
+            for name, value in flat(parameters)
+            if name not in run.data.params
+        ]
+        self._client.log_batch(self.id, tags=[RunTag(*tag) for tag in tags.items()])
+        for start in range(0, len(named), AT_ONCE):
+            self._client.log_batch(self.id, params=named[start : start + AT_ONCE])
+
+    def log_metrics(
+        self, rows: list[dict[str, Any]], prefix: str = "", first: int = 0, now: int | None = None
+    ) -> None:
+        """Log every number, as a curve where there are several rows.
+
+        Args:
+            rows: The steps; values may be nested.
+            prefix: Comes before the names.
+            first: The number of the first step.
+            now: When they were made, in ms since 1970.
+        """
+        from mlflow.entities import Metric
+
+        now = now or int(1000 * time())
+        metrics = [
+            Metric(re.sub(r"[^/\w.\- :]", "_", name), float(value), now, step)
+            for step, row in enumerate(rows, start=first)
+            for name, value in flat(row, prefix)
+            if isinstance(value, int | float) and name != f"{prefix}epoch"
+        ]
+        for start in range(0, len(metrics), AT_ONCE):
+            self._client.log_batch(self.id, metrics=metrics[start : start + AT_ONCE])
+
+    def log_data(self, name: str, digest: str, **_: Any) -> None:
+        """Name the data set that the run reads."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(name, digest[:36], source_type="local", source=json.dumps({"uri": name}))
+        training = InputTag("mlflow.data.context", "training")
+        self._client.log_inputs(self.id, [DatasetInput(dataset, [training])])
+
+    def log_file(self, path: str, folder: str | None, **_: Any) -> None:
+        """Copy a stored file of the project into the run, unless it was removed meanwhile."""
+        file = self._project / path
+        if file.exists():
+            self._client.log_artifact(self.id, str(file), folder)
+
+    def finish(self, status: str, error: str = "", now: int | None = None) -> None:
+        """Close the run."""
+        if error:
+            self._client.set_tag(self.id, "error", error[:LONGEST_TAG])
+        self._client.set_terminated(self.id, status, now)
+
+
+def made_with(source: str, git: dict[str, Any], libraries: dict[str, str]) -> dict[str, str]:
+    """Return the tags that say where a run comes from.
+
+    Args:
+        source: The command.
+        git: ``commit`` and ``dirty``.
+        libraries: Their versions.
+    """
+    return {
+        "mlflow.user": _user(),
+        "mlflow.source.name": source,
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": git["commit"],
+        **{f"git {name}": str(value).lower() for name, value in git.items()},
+        **{f"library {name}": version for name, version in libraries.items()},
+    }
+
+
+def _user() -> str:
+    with suppress(KeyError, OSError):  # (in a container some users have no name)
+        return getpass.getuser()
+    return "unknown"
+
+
+def reason(error: Exception) -> str:
+    """Return the first line of what an error says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def open_experiment(project: Path, name: str) -> Experiment:
+    """Return an experiment; close the runs that killed processes left open.
+
+    Args:
+        project: The project's folder.
+        name: The data set's.
+    """
+    uri = store_uri(project)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        place = project.resolve() / "mlruns" / "artifacts" / name
+        try:
+            client.create_experiment(name, place.as_uri() if "sqlite" in uri else None, KIND)
+        except MlflowException as error:
+            failed = error
+        found = client.get_experiment_by_name(name)
+        if found is None:  # (otherwise another run was faster)
+            raise failed
+    for tag in KIND.keys() - found.tags.keys():  # (of experiments made by earlier versions)
+        client.set_experiment_tag(found.experiment_id, tag, KIND[tag])
+    open_here = f"attributes.status = 'RUNNING' AND tags.host = '{socket.gethostname()}'"
+    for run in client.search_runs([found.experiment_id], open_here):
+        if not alive(int(run.data.tags["process"])):
+            client.set_terminated(run.info.run_id, "KILLED")
+    return Experiment(project, client, found.experiment_id)
+
+
+def store_uri(project: Path) -> str:
+    """Return the address of MLflow's store; the project's own database is set up at the first use.
+
+    Beside its place and by one process at a time: one that is killed on the way, or two that
+    begin at once, would leave a broken database.
+
+    Args:
+        project: The project's folder.
+
+    Raises:
+        sqlite3.Error: The project's database is locked or damaged.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
+    if elsewhere:
+        return elsewhere
+    from filelock import FileLock
+    from mlflow import MlflowClient
+
+    folder = project.resolve() / "mlruns"
+    folder.mkdir(exist_ok=True)
+    database, partial = folder / "mlflow.db", folder / "mlflow.partial.db"
+    with FileLock(folder / "mlflow.lock", timeout=60):
+        if not database.exists():
+            partial.unlink(missing_ok=True)
+            MlflowClient(sqlite_url(partial)).search_experiments(max_results=1)
+            partial.replace(database)
+    _bring_artifacts_home(database)
+    return sqlite_url(database)
+
+
+def _bring_artifacts_home(database: Path) -> None:
+    """Let the artifacts be beside the database: it names the folders of the project it came from.
+
+    In one transaction, which finds out before MLflow does (after 20 s) whether another process
+    has locked the database.
+    """
+    here, mark = f"{(database.parent / 'artifacts').as_uri()}/", "/mlruns/artifacts/"
+    with closing(sqlite3.connect(database, timeout=PATIENCE, isolation_level=None)) as connection:
+        connection.create_function("home", 1, lambda uri: here + uri.rpartition(mark)[2])
+        connection.execute("begin immediate")
+        for table, place in PLACES:
+            ours = f"{place} like 'file:%{mark}%' and {place} <> home({place})"
+            connection.execute(f"update {table} set {place} = home({place}) where {ours}")  # noqa: S608
+        connection.execute("commit")

@@ -1,0 +1,237 @@
+"""What reaches MLflow, at once or later; whole sessions are in test_sessions.py."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from guided_dml import mlflow_store
+from guided_dml.mlflow_store import open_experiment, store_uri
+from guided_dml.tracking import PENDING, Recorder
+
+OPENING: dict[str, Any] = {"experiment": "digits", "tags": {}, "parameters": {"seed": 3}}
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database (to make one takes seconds)."""
+    project = tmp_path_factory.mktemp("empty")
+    store_uri(project)
+    return project / "mlruns" / "mlflow.db"
+
+
+@pytest.fixture
+def place(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's folder, whose name means something else in an address."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    project = tmp_path / "50%20 of ü? #1 'a\""
+    (project / "mlruns").mkdir(parents=True)
+    shutil.copy(database, project / "mlruns")
+    return project
+
+
+def begin(project: Path, session: str) -> Recorder:
+    recorder = Recorder(project, session)
+    recorder.soon("open", key={"session": session}, name=session, **OPENING)
+    recorder.soon("log_metrics", rows=[{"recall": 0.5}, {"recall": 0.7}], first=1)
+    stored = project / "data" / "report.json"
+    stored.parent.mkdir(exist_ok=True)
+    stored.write_text(session)
+    recorder.soon("log_file", path="data/report.json", folder="guided")
+    return recorder
+
+
+def whole(project: Path, session: str) -> None:
+    recorder = begin(project, session)
+    recorder.soon("finish", status="FINISHED")
+    recorder.close()
+
+
+def stored_runs(project: Path) -> dict[str, Any]:
+    experiment = open_experiment(project, "digits")
+    found = experiment.client.search_runs([experiment.id])
+    names = [run.info.run_name for run in found]
+    assert len(set(names)) == len(names)
+    return dict(zip(names, found, strict=True))
+
+
+def artifact(project: Path, run: Any) -> str:
+    experiment = open_experiment(project, "digits")
+    path = experiment.client.download_artifacts(run.info.run_id, "guided/report.json")
+    return Path(path).read_text()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that lets everybody in and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def broken() -> Iterator[str]:
+    """A server that answers with its own error."""
+
+    class Broken(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(500)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def refusing() -> str:
+    """The address of a server that is not there."""
+    return "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("server", ["refusing", "silent", "broken"])
+def test_a_dead_server_costs_one_warning_and_the_next_run_uploads(
+    server: str,
+    place: Path,
+    warned: list[str],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue(server))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    start = monotonic()
+    whole(place, "first")
+    begin(place, "killed").close()
+    assert monotonic() - start < 20  # (MLflow's import among it)
+    assert len(warned) == 2
+    assert "did not record this (the run goes on)" in warned[0]
+    assert "the next run that reaches it uploads" in warned[0]
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    whole(place, "second")
+    runs = stored_runs(place)
+    assert {name: run.info.status for name, run in runs.items()} == {
+        "first": "FINISHED",
+        "second": "FINISHED",
+        "killed": "KILLED",
+    }
+    assert runs["first"].data.params == {"seed": "3"}
+    assert runs["first"].info.start_time < runs["killed"].info.start_time
+    assert runs["first"].info.end_time <= runs["second"].info.start_time
+    assert artifact(place, runs["first"]) == "second"  # (the file as it is now)
+    assert not list((place / PENDING).iterdir())
+
+
+def test_a_locked_database_costs_one_warning(
+    place: Path, warned: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole(place, "before")
+    monkeypatch.setattr(mlflow_store, "PATIENCE", 0.1)
+    with closing(sqlite3.connect(place / "mlruns" / "mlflow.db")) as another:
+        another.execute("begin exclusive")
+        whole(place, "meanwhile")
+    assert len(warned) == 1
+    assert "database is locked" in warned[0]
+    whole(place, "after")
+    assert set(stored_runs(place)) == {"before", "meanwhile", "after"}
+
+
+def test_without_a_place_for_files_there_are_the_scores(place: Path, warned: list[str]) -> None:
+    whole(place, "before")
+    shutil.rmtree(place / "mlruns" / "artifacts")
+    (place / "mlruns" / "artifacts").touch()
+    whole(place, "meanwhile")
+    assert len(warned) == 1
+    run = stored_runs(place)["meanwhile"]
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"recall": 0.7})
+    (place / "mlruns" / "artifacts").unlink()
+    whole(place, "after")
+    assert artifact(place, stored_runs(place)["meanwhile"]) == "after"
+
+
+def test_a_run_under_way_is_left_to_itself(place: Path) -> None:
+    under_way = begin(place, "under way")
+    whole(place, "another")
+    assert [path.stem for path in (place / PENDING).iterdir()] == ["under way"]
+    under_way.soon("finish", status="FINISHED")
+    under_way.close()
+    assert {run.info.status for run in stored_runs(place).values()} == {"FINISHED"}
+
+
+def test_what_cannot_be_written_down_is_recorded_all_the_same(place: Path) -> None:
+    (place / PENDING).touch()
+    whole(place, "alone")
+    assert stored_runs(place)["alone"].data.metrics == {"recall": 0.7}
+
+
+def test_a_piece_of_a_line_is_skipped(place: Path) -> None:
+    (place / PENDING).mkdir(parents=True)
+    (place / PENDING / "torn.jsonl").write_text('["open", {"experiment": "dig')
+    whole(place, "next")
+    assert not list((place / PENDING).iterdir())
+
+
+@pytest.mark.parametrize("original", ["stays", "is gone"])
+def test_a_copy_writes_into_its_own_folder_and_finds_what_it_brought(
+    place: Path, tmp_path: Path, original: str
+) -> None:
+    whole(place, "old")
+    files = sorted(place.rglob("*"))
+    copy = tmp_path / "copy & 100%25"
+    if original == "stays":
+        shutil.copytree(place, copy)
+    else:
+        place.rename(copy)
+    whole(copy, "new")
+    runs = stored_runs(copy)
+    assert artifact(copy, runs["old"]) == "old"
+    assert artifact(copy, runs["new"]) == "new"
+    assert len(list((copy / "mlruns" / "artifacts").rglob("report.json"))) == 2
+    assert sorted(place.rglob("*")) == (files if original == "stays" else [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        {copy.name} | ({place.name} if original == "stays" else set())
+    )
+
+
+def test_values_at_and_beyond_the_limits_of_mlflow(place: Path) -> None:
+    recorder = Recorder(place, "limits")
+    parameters = {f"block{i}": {"classes": ["x" * 20] * 1000} for i in range(250)}
+    many = {f'class {i}: "ä"/$%\'': i / 3 for i in range(2500)}
+    odd = {"nan": math.nan, "inf": math.inf, "text": "high", "none": None, "nested": {"a": 1}}
+    name = {"name": "méthode \"'#?%/ 1", "key": {"session": "limits"}}
+    tags = {"long": "y" * 20_000}
+    recorder.soon("open", experiment="digits", tags=tags, parameters=parameters, **name)
+    recorder.soon("log_metrics", rows=[many | odd])
+    recorder.soon("finish", status="FAILED", error="e" * 20_000)
+    recorder.close()
+    assert not list((place / PENDING).iterdir())
+    (run,) = stored_runs(place).values()
+    assert run.info.run_name == name["name"]
+    assert len(run.data.params) == 250
+    assert len(run.data.metrics) == 2500 + 3
+    assert math.isnan(run.data.metrics["nan"])
+    assert run.data.metrics["inf"] > 1e300
+    assert run.data.metrics["nested.a"] == 1
+    assert len(run.data.tags["error"]) == len(run.data.tags["long"]) == 5000
+
+
+def test_experiments_are_shown_as_trained_models(place: Path) -> None:
+    experiment = open_experiment(place, "digits")
+    tag = "mlflow.experimentKind"
+    experiment.client.delete_experiment_tag(experiment.id, tag)  # (made by an earlier version)
+    open_experiment(place, "digits")
+    tags = experiment.client.get_experiment(experiment.id).tags
+    assert tags[tag] == "custom_model_development"
