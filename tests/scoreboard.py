@@ -13,9 +13,9 @@ from kedro.framework.project import configure_project
 from safetensors.torch import save_file
 
 from conftest import base_parameters
-from guided_dml.comparison.names import METHODS
 from guided_dml.comparison.records import RunRecord, settings_key
 from guided_dml.comparison.sessions import Nested, merged
+from guided_dml.methods import METHODS
 from guided_dml.metrics.names import SCORES
 from guided_dml.parameters import validated
 

@@ -1,22 +1,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from itertools import permutations
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from guided_dml.losses import (
-    anchor_points,
-    baseline_objective,
-    distances,
-    gemini_loss,
-    guidance_loss,
-)
-from guided_dml.parameters import BASELINES, Parameters, baseline_parameters
+from guided_dml.losses import distances, gemini_loss, guidance_loss
 
 
 def norm(values: list[float]) -> float:
@@ -99,116 +89,3 @@ def test_guidance_losses_against_a_loop() -> None:
     for name, value in expected.items():
         loss = guidance_loss(name, 1.5)(student, teacher)  # type: ignore[arg-type]
         assert loss.item() == pytest.approx(value, rel=1e-6), name
-
-
-def method(name: str, **settings: Any) -> Any:
-    return baseline_parameters({"loss": name, "normalise_embeddings": False, **settings})
-
-
-def points(count: int = 24, classes: int = 4) -> tuple[Tensor, Tensor]:
-    source = torch.Generator().manual_seed(1)
-    labels = torch.randint(classes, (count,), generator=source)
-    return 2 * torch.randn(count, 2, generator=source), labels
-
-
-def pairs(embeddings: Tensor, labels: Tensor) -> Iterator[tuple[int, int, float, bool]]:
-    for i, j in permutations(range(len(labels)), 2):
-        distance = norm((embeddings[i] - embeddings[j]).tolist())
-        yield i, j, distance, bool(labels[i] == labels[j])
-
-
-def mean_above_zero(values: list[float]) -> float:
-    above = [value for value in values if value > 0]
-    return sum(above) / len(above) if above else 0.0
-
-
-def slow_contrastive(embeddings: Tensor, labels: Tensor, margin: float) -> float:
-    found = list(pairs(embeddings, labels))
-    together = mean_above_zero([d for *_, d, same in found if same])
-    return together + mean_above_zero([margin - d for *_, d, same in found if not same])
-
-
-def slow_triplet(embeddings: Tensor, labels: Tensor, margin: float) -> float:
-    found = list(pairs(embeddings, labels))
-    return mean_above_zero(
-        [
-            near - far + margin
-            for anchor, _, near, same in found
-            if same
-            for other, _, far, of_own in found
-            if other == anchor and not of_own
-        ]
-    )
-
-
-def test_pair_based_losses_measure_plain_distances(parameters: Parameters) -> None:
-    embeddings, labels = points()
-    for loss, slow, margin in (
-        ("contrastive", slow_contrastive, 3.0),
-        ("triplet", slow_triplet, 0.5),
-    ):
-        objective = baseline_objective(method(loss, margin=margin), 4, parameters.student, 0)
-        expected = slow(embeddings, labels, margin)
-        assert objective(embeddings, labels).item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_margin_loss_averages_over_violations(parameters: Parameters) -> None:
-    embeddings, labels = points()
-    loss = method("margin", margin=0.2, beta=1.2)
-    objective = baseline_objective(loss, 4, parameters.student, 0)
-    total, violated = 0.0, 0
-    found = list(pairs(embeddings, labels))
-    for anchor, _, near, same in found:
-        for other, _, far, of_own in found:
-            if other == anchor and same and not of_own:
-                both = [max(0.0, near - 1.2 + 0.2), max(0.0, 1.2 - far + 0.2)]
-                total += sum(both)
-                violated += sum(value > 0 for value in both)
-    assert objective(embeddings, labels).item() == pytest.approx(total / violated, rel=1e-5)
-
-
-def test_multi_similarity_sees_angles_only(parameters: Parameters) -> None:
-    embeddings, labels = points()
-    loss = method("multi_similarity", alpha=2.0, beta=50.0, base=0.5)
-    objective = baseline_objective(loss, 4, parameters.student, 0)
-    scaled = embeddings * torch.rand(len(labels), 1).add(0.5)
-    assert objective(embeddings, labels).item() == pytest.approx(
-        objective(scaled, labels).item(), rel=1e-5
-    )
-
-
-@pytest.mark.parametrize("classes", [2, 3, 10])
-@pytest.mark.parametrize("dimension", [1, 2, 3, 16])
-def test_anchors_stand_one_margin_apart(classes: int, dimension: int) -> None:
-    found = anchor_points(classes, dimension, 3.0, 0)
-    assert found.shape == (classes, dimension)
-    assert torch.pdist(found).min().item() == pytest.approx(3.0, rel=1e-5)
-    assert found.equal(anchor_points(classes, dimension, 3.0, 0))
-    assert classes == 2 or not found.equal(anchor_points(classes, dimension, 3.0, 1))
-    if dimension == 2:
-        radius = 3.0 / (2 * math.sin(math.pi / classes))
-        torch.testing.assert_close(found.norm(dim=1), torch.full((classes,), radius))
-
-
-def test_the_controls_follow_the_label(parameters: Parameters) -> None:
-    embeddings, labels = points()
-    anchors = baseline_objective(method("anchors", margin=3.0), 4, parameters.student, 0)
-    targets = anchor_points(4, 2, 3.0, 0)[labels]
-    expected = (embeddings - targets).norm(dim=1).mean().item()
-    assert anchors(embeddings, labels).item() == pytest.approx(expected, rel=1e-6)
-    softmax = baseline_objective(method("softmax"), 4, parameters.student, 0)
-    weight, bias = softmax.parameters()
-    logits = embeddings @ weight.T + bias
-    expected = -logits.log_softmax(1)[torch.arange(len(labels)), labels].mean().item()
-    assert softmax(embeddings, labels).item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_every_baseline_has_a_block_and_an_objective(
-    parameters: Parameters, raw_parameters: dict[str, Any]
-) -> None:
-    embeddings, labels = points()
-    for name in BASELINES:
-        settings = baseline_parameters(raw_parameters[name])
-        assert settings == getattr(parameters, name)
-        objective = baseline_objective(settings, 4, parameters.student, 0)
-        assert objective(embeddings, labels).isfinite()

@@ -17,7 +17,7 @@ DATA = 60_000 * 3 * 32 * 32 / 1e6
 ONE_STEP = """
 import torch, yaml
 from guided_dml.models.backbones import build_embedder
-from guided_dml.parameters import StudentParameters
+from guided_dml.blocks import StudentParameters
 from guided_dml.training.policy import Policy
 raw = yaml.safe_load(open("conf/base/parameters.yml"))["student"] | {"stem": "own"}
 model = Policy(torch.device("cpu")).place(build_embedder(0, 3, StudentParameters(**raw)))

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.utils.data import DataLoader, TensorDataset
 
+from guided_dml.blocks import GeminiParameters, StudentParameters
 from guided_dml.losses import gemini_loss, guidance_loss
 from guided_dml.models.backbones import build_embedder
 from guided_dml.models.gemini import Gemini
 from guided_dml.models.layers import Convolution3x3, PReLU
-from guided_dml.parameters import GeminiParameters, StudentParameters
 from guided_dml.seeding import generator
 from guided_dml.training.batches import DeviceImages, RandomBatches, TripletBatches
 from guided_dml.training.fit import fit

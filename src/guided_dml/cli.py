@@ -18,7 +18,7 @@ from kedro.io import DatasetError
 from kedro.utils import find_kedro_project
 
 from guided_dml.errors import InputError, Interrupted, interrupted, one_of
-from guided_dml.parameters import METHODS
+from guided_dml.methods import METHODS
 
 #: What `kedro run` does in any project.
 kedro_run: Any = framework_run.callback
@@ -75,7 +75,7 @@ def compare(
         outcome = compare(
             project,
             _chosen(_data_sets(project), envs, "data set"),
-            _chosen(METHODS, methods, "method"),
+            _chosen(list(METHODS), methods, "method"),
             seeds,
             protocol,
             _overrides(**settings),
@@ -105,7 +105,7 @@ def tune(
 
         project = _project()
         (data_set,) = _chosen(_data_sets(project), env, "data set")
-        (name,) = _chosen(METHODS, method, "method")
+        (name,) = _chosen(list(METHODS), method, "method")
         overrides = _overrides(**settings)
         tune(project, data_set, name, trials, overrides, workers, scheduler, say=click.echo)
 

@@ -2,14 +2,13 @@
 
 from kedro.pipeline import Pipeline
 
-from guided_dml.parameters import BASELINES
+from guided_dml.methods import METHODS
 from guided_dml.pipelines import (
-    baselines,
-    distillation,
     evaluation,
     gemini,
     ingestion,
     reporting,
+    student,
     teacher_embeddings,
     triplets,
 )
@@ -18,24 +17,25 @@ from guided_dml.pipelines import (
 def register_pipelines() -> dict[str, Pipeline]:
     """Return every pipeline by its name; `__default__` is the whole guided way.
 
-    A baseline's pipeline trains and evaluates it; `baselines` are all of them.
+    A method's pipeline trains and evaluates it; `baselines` are all that need no teacher.
     """
     steps = {
         "ingestion": ingestion.create_pipeline(),
         "triplets": triplets.create_pipeline(),
         "gemini": gemini.create_pipeline(),
         "teacher_embeddings": teacher_embeddings.create_pipeline(),
-        "distillation": distillation.create_pipeline(),
-        "evaluation": evaluation.create_pipeline(method="guided"),
+        "distillation": student.create_pipeline("guided"),
+        "evaluation": evaluation.create_pipeline("guided"),
     }
     methods = {
-        method: baselines.create_pipeline(method) + evaluation.create_pipeline(method)
-        for method in BASELINES
+        method: student.create_pipeline(method) + evaluation.create_pipeline(method)
+        for method in METHODS
     }
+    baselines = [methods[name] for name in METHODS if not METHODS[name].follows_teacher]
     return {
         **steps,
         **methods,
-        "baselines": sum(methods.values(), Pipeline([])),
+        "baselines": sum(baselines, Pipeline([])),
         "reporting": reporting.create_pipeline(),
         "__default__": sum(steps.values(), Pipeline([])),
     }

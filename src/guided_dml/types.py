@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import matplotlib.figure
     import plotly.graph_objects
     from pandas import DataFrame
@@ -24,11 +26,14 @@ if TYPE_CHECKING:
     History = DataFrame
     #: Where trainings leave their state; None where they leave none.
     Checkpoints = checkpoints.CheckpointStore | None
+    #: What a network learns from: embeddings, float ``[B, D]``, and what is known of each image
+    #: (its label, int64 ``[B]``, or its target, float ``[B, D]``), to a scalar.
+    Objective = Callable[[Tensor, Tensor], Tensor]
     #: A picture, and an interactive plot.
     Figure = matplotlib.figure.Figure
     Plot = plotly.graph_objects.Figure
 else:
-    Tensors = History = Checkpoints = Figure = Plot = object
+    Tensors = History = Checkpoints = Objective = Figure = Plot = object
 
 
 class LabelledImages(NamedTuple):

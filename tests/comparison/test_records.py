@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from kedro.io import DatasetError
 
+from guided_dml.blocks import Block, StudentParameters
 from guided_dml.comparison.records import read_comparisons, settings_key
 from guided_dml.comparison.sessions import merged
 from guided_dml.errors import InputError
 from guided_dml.metrics.names import SCORES
-from guided_dml.parameters import Block, Parameters, StudentParameters, validated
+from guided_dml.parameters import Parameters, validated
 from scoreboard import PARAMETERS, about, abouts, by_id, key, partitions, run
 
 

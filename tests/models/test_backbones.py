@@ -5,10 +5,11 @@ from typing import get_args
 import pytest
 import torch
 
+from guided_dml.blocks import Backbone
 from guided_dml.errors import InputError
 from guided_dml.models.backbones import build_embedder
 from guided_dml.models.weights import load_weights, weights_of
-from guided_dml.parameters import Backbone, Parameters
+from guided_dml.parameters import Parameters
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -12,9 +12,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from guided_dml.blocks import DataParameters
 from guided_dml.datasets.digits import DigitsDataset
 from guided_dml.errors import InputError
-from guided_dml.parameters import DataParameters, Parameters
+from guided_dml.parameters import Parameters
 from guided_dml.pipelines.ingestion.nodes import (
     fit_normalisation,
     prepare_images,

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
+from guided_dml.blocks import StudentParameters, Task
 from guided_dml.errors import InputError
-from guided_dml.losses import baseline_objective, gemini_loss
+from guided_dml.losses import gemini_loss
+from guided_dml.methods import METHODS
 from guided_dml.models.backbones import build_embedder
 from guided_dml.models.gemini import Gemini
-from guided_dml.parameters import BASELINES, Parameters
-from guided_dml.pipelines.baselines.nodes import train_baseline
-from guided_dml.pipelines.distillation.nodes import train_student
+from guided_dml.parameters import Parameters
 from guided_dml.pipelines.evaluation.nodes import embed_images
 from guided_dml.pipelines.gemini.nodes import train_gemini
 from guided_dml.pipelines.ingestion.nodes import (
@@ -22,9 +22,10 @@ from guided_dml.pipelines.ingestion.nodes import (
     prepare_images,
     split_training_set,
 )
+from guided_dml.pipelines.student.nodes import train_student
 from guided_dml.pipelines.teacher_embeddings.nodes import embed_with_gemini
 from guided_dml.pipelines.triplets.nodes import draw_triplets
-from guided_dml.types import LabelledImages, Tensors
+from guided_dml.types import History, LabelledImages, Tensors
 
 #: So small a rate that the losses of the first epoch are those of the initial weights.
 STILL = {"epochs": 1, "learning_rate": 1e-12, "momentum": 0.0, "schedule": "constant"}
@@ -47,6 +48,28 @@ def inputs(make_images: Callable[..., LabelledImages], parameters: Parameters) -
 def normalised(images: Tensors, normalisation: dict[str, list[float]]) -> torch.Tensor:
     mean, std = (torch.tensor(normalisation[name]).view(1, -1, 1, 1) for name in ("mean", "std"))
     return (images["images"].float() - mean) / std
+
+
+def trained(
+    inputs: dict[str, Any],
+    parameters: Parameters,
+    method: str,
+    student: StudentParameters,
+    teacher: Tensors | None,
+) -> tuple[Tensors, History]:
+    return train_student(
+        inputs["train"],
+        inputs["normalisation"],
+        inputs["split"],
+        student,
+        getattr(parameters, method).model_dump(),
+        False,
+        parameters.compute,
+        7,
+        None,
+        teacher,
+        method=method,
+    )
 
 
 @pytest.mark.parametrize("raw_pixels", [False, True])
@@ -98,53 +121,24 @@ def test_teacher_embeddings_are_those_of_the_stored_weights(
         assert teacher["labels"][row] == label
 
 
-def test_student_is_drawn_to_the_target_of_the_same_image(
-    inputs: dict[str, Any], parameters: Parameters
-) -> None:
-    """With one batch an epoch the first loss is the mean distance at the initial weights."""
-    changes = {**STILL, "backbone": "small_cnn", "batch_size": 100}
-    student = parameters.student.model_copy(update=changes)
-    train, normalisation, split = (inputs[n] for n in ("train", "normalisation", "split"))
-    rows = split["train"]
-    targets = torch.randn(len(rows), 2, generator=torch.Generator().manual_seed(0))
-    teacher = {"embeddings": targets, "labels": train["labels"][rows]}
-    _, history = train_student(
-        train,
-        normalisation,
-        split,
-        teacher,
-        student,
-        parameters.guided,
-        False,
-        parameters.compute,
-        7,
-        None,
-    )
-    model = build_embedder(7, 1, student).train()
-    with torch.no_grad():
-        embeddings = model(normalised(train, normalisation)[rows])
-    expected = (embeddings - targets).norm(dim=1).mean().item()
-    assert history["loss"].item() == pytest.approx(expected, rel=1e-4)
-
-
-@pytest.mark.parametrize("method", BASELINES)
-def test_a_baseline_minimises_its_loss_from_the_students_initial_weights(
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_minimises_its_objective_from_the_same_initial_weights(
     inputs: dict[str, Any], parameters: Parameters, method: str
 ) -> None:
     """With one batch an epoch the first loss is that of the initial weights."""
     changes = {**STILL, "backbone": "small_cnn", "batch_size": 100}
     student = parameters.student.model_copy(update=changes)
-    train, normalisation, split = (inputs[n] for n in ("train", "normalisation", "split"))
-    block = getattr(parameters, method)
-    weights, history = train_baseline(
-        train, normalisation, split, student, block.model_dump(), False, parameters.compute, 7, None
-    )
-    model = build_embedder(7, 1, student, unit_length=block.normalise_embeddings).train()
-    rows = split["train"]
+    train, rows, settings = inputs["train"], inputs["split"]["train"], getattr(parameters, method)
+    labels = answers = train["labels"][rows]
+    teacher = None
+    if settings.follows_teacher:
+        answers = torch.randn(len(rows), 2, generator=torch.Generator().manual_seed(0))
+        teacher = {"embeddings": answers, "labels": labels}
+    weights, history = trained(inputs, parameters, method, student, teacher)
+    model = build_embedder(7, 1, student, unit_length=settings.normalise_embeddings).train()
     with torch.no_grad():
-        embeddings = model(normalised(train, normalisation)[rows])
-        objective = baseline_objective(block, 3, student, 7)
-        expected = objective(embeddings, train["labels"][rows]).item()
+        embeddings = model(normalised(train, inputs["normalisation"])[rows])
+        expected = settings.objective(Task(student, 3, 7))(embeddings, answers).item()
     assert history["loss"].item() == pytest.approx(expected, rel=1e-4)
     assert set(weights) == set(model.state_dict())
     assert history["images_seen"].item() == len(rows)
@@ -176,25 +170,13 @@ def test_embeddings_of_length_one_are_scored_as_such(
 def test_targets_of_other_images_or_dimension_are_refused(
     inputs: dict[str, Any], parameters: Parameters
 ) -> None:
-    train, normalisation, split = (inputs[n] for n in ("train", "normalisation", "split"))
-    labels = train["labels"][split["train"]]
+    labels = inputs["train"]["labels"][inputs["split"]["train"]]
     for teacher, words in (
         ({"embeddings": torch.zeros(len(labels), 2), "labels": labels.flip(0)}, "another split"),
         ({"embeddings": torch.zeros(len(labels), 3), "labels": labels}, "embedding_dimension: 2"),
     ):
         with pytest.raises(InputError, match=words):
-            train_student(
-                train,
-                normalisation,
-                split,
-                teacher,
-                parameters.student,
-                parameters.guided,
-                False,
-                parameters.compute,
-                0,
-                None,
-            )
+            trained(inputs, parameters, "guided", parameters.student, teacher)
 
 
 def test_precision_of_training_does_not_touch_stored_embeddings(

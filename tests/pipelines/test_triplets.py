@@ -5,8 +5,8 @@ from itertools import permutations
 import pytest
 import torch
 
+from guided_dml.blocks import TripletParameters
 from guided_dml.errors import InputError
-from guided_dml.parameters import TripletParameters
 from guided_dml.pipelines.triplets.nodes import draw_triplets
 from guided_dml.types import Tensors
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from guided_dml.parameters import Parameters, TrainingParameters
+from guided_dml.blocks import TrainingParameters
+from guided_dml.parameters import Parameters
 from guided_dml.seeding import generator
 from guided_dml.training import checkpoints
 from guided_dml.training.batches import RandomBatches

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from guided_dml.blocks import ComputeParameters
 from guided_dml.errors import InputError
-from guided_dml.parameters import ComputeParameters
 from guided_dml.training.policy import Policy
 
 

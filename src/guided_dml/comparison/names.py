@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from guided_dml.methods import METHODS
+
 #: The method that all others are tested against.
 OURS = "guided"
-
-METHODS = {
-    "guided": "Guided",
-    "siamese": "Siamese",
-    "triplet": "Triplet",
-    "margin": "Margin",
-    "multi_similarity": "Multi-Similarity",
-    "anchors": "Anchors (control)",
-    "softmax": "Softmax (control)",
-}
 
 DATA_SETS = {
     "digits": "Digits",
@@ -38,7 +30,7 @@ def in_order(names: Iterable[str], known: Iterable[str]) -> list[str]:
 
 def method_name(method: str) -> str:
     """Return what a method is called in tables and figures."""
-    return METHODS.get(method, method)
+    return METHODS[method].title if method in METHODS else method
 
 
 def section_name(data_set: str, protocol: str) -> str:

@@ -10,11 +10,13 @@ import yaml
 from kedro.io import DatasetError, Version
 from kedro.runner import SequentialRunner
 
+from guided_dml.blocks import ComputeParameters
 from guided_dml.comparison.records import About, hash_of, place, settings_key
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.errors import InputError
 from guided_dml.lineage import content_hash
-from guided_dml.parameters import METHODS, ComputeParameters, validated
+from guided_dml.methods import METHODS
+from guided_dml.parameters import validated
 
 #: What the runs of a comparison read.
 PREPARED = ("train_images", "test_images", "normalisation", "split", "classes")

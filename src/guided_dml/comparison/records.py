@@ -30,10 +30,11 @@ from pydantic import (
     computed_field,
 )
 
-from guided_dml.comparison.names import DATA_SETS, METHODS, in_order
+from guided_dml.comparison.names import DATA_SETS, in_order
 from guided_dml.errors import InputError
+from guided_dml.methods import METHODS
 from guided_dml.metrics.names import SCORES
-from guided_dml.parameters import BASELINES, Parameters, flat, validated
+from guided_dml.parameters import Parameters, flat, validated
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +44,8 @@ SCOREBOARD = Path("data/08_reporting/comparison/scoreboard")
 #: Parameters of training and scoring that no score depends on; a run brings its seed itself.
 NOT_SETTINGS = ("seed", "evaluation.batch_size")
 
-#: From a method's prepared data to its scores.
-GUIDED = ("triplets", "gemini", "teacher_embeddings", "distillation", "evaluation")
+#: From prepared data to what a guided student learns from.
+TEACHER = ("triplets", "gemini", "teacher_embeddings")
 
 #: Kedro's partitions: what loads each, by its id.
 Partitions = Mapping[str, Callable[[], Any]]
@@ -137,7 +138,7 @@ def place(data_set: str, protocol: str, method: str, settings: str, seed: int) -
 
 def way(method: str) -> list[str]:
     """Return the pipelines that lead from prepared data to a method's scores."""
-    return [method] if method in BASELINES else list(GUIDED)
+    return [*(TEACHER if METHODS[method].follows_teacher else ()), method]
 
 
 def settings_key(parameters: Parameters, method: str, data_version: str) -> str:

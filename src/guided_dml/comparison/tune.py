@@ -22,6 +22,7 @@ from guided_dml.comparison.sessions import Nested, merged
 from guided_dml.comparison.worker import compute
 from guided_dml.databases import alive, sqlite_url
 from guided_dml.errors import DivergedError, InputError
+from guided_dml.methods import METHODS
 from guided_dml.parameters import flat, validated
 from guided_dml.provenance import git_state
 
@@ -39,21 +40,8 @@ SEED = 1_000_003
 #: What is maximised.
 SCORE = "map_at_r"
 
-#: Lowest and highest value, each range searched on a logarithmic scale.
+#: Of every method, with its own: lowest and highest value, searched on a logarithmic scale.
 COMMON = {"student.learning_rate": (0.01, 1.0), "student.weight_decay": (1e-5, 1e-2)}
-OWN = {
-    "guided": {"gemini.margin": (0.5, 10.0)},
-    "siamese": {"siamese.margin": (0.3, 10.0)},
-    "triplet": {"triplet.margin": (0.3, 10.0)},
-    "margin": {"margin.margin": (0.05, 1.0), "margin.beta": (0.3, 5.0)},
-    "multi_similarity": {
-        "multi_similarity.alpha": (0.5, 10.0),
-        "multi_similarity.beta": (5.0, 100.0),
-        "multi_similarity.base": (0.1, 1.0),
-    },
-    "anchors": {"anchors.margin": (0.5, 10.0)},
-    "softmax": {},
-}
 
 
 def tune(
@@ -133,7 +121,7 @@ def _study(project: Path, name: str) -> Study:
 
 def _own_settings(shared: Nested, method: str) -> dict[str, float]:
     """Those of the environment, as far as they lie in the ranges."""
-    settings, ranges = dict(flat(shared)), COMMON | OWN[method]
+    settings, ranges = dict(flat(shared)), COMMON | METHODS[method].ranges
     return {
         name: settings[name]
         for name, (lowest, highest) in ranges.items()
@@ -156,7 +144,7 @@ def _tried(
 
     space: dict[str, Any] = {
         name: FloatDistribution(*ends, log=True)
-        for name, ends in (COMMON | OWN[base.method]).items()
+        for name, ends in (COMMON | METHODS[base.method].ranges).items()
     }
 
     def jobs() -> Iterator[tuple[Trial, tuple[Any, ...]]]:

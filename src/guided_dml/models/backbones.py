@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from guided_dml.blocks import StudentParameters
 from guided_dml.models.layers import Convolution3x3, ExactLinear, UnitLength
-from guided_dml.parameters import StudentParameters
 from guided_dml.seeding import initial_weights
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from guided_dml.blocks import GeminiParameters
 from guided_dml.errors import InputError
 from guided_dml.models.layers import ExactLinear, PReLU
-from guided_dml.parameters import GeminiParameters
 from guided_dml.seeding import initial_weights
 
 

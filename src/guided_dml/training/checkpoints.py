@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -147,7 +148,8 @@ def fingerprint(*inputs: object) -> str:
 def _source_code() -> str:
     """Return the code that decides how a training goes on: another is another training."""
     package = Path(__file__).parents[1]
-    files = [package / "losses.py", *package.glob("models/*.py"), *package.glob("training/*.py")]
+    folders = (package.glob(f"{folder}/*.py") for folder in ("methods", "models", "training"))
+    files = [package / "losses.py", *chain(*folders)]
     return "".join(file.read_text("utf-8") for file in sorted(files))
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
+from guided_dml.blocks import TrainingParameters
 from guided_dml.errors import DivergedError
-from guided_dml.parameters import TrainingParameters
 from guided_dml.progress import progress_bar
 from guided_dml.training.batches import Batches
 from guided_dml.training.checkpoints import Checkpoint

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from guided_dml.blocks import ComputeParameters
 from guided_dml.errors import InputError
-from guided_dml.parameters import ComputeParameters
 
 # PyTorch reads it once, at the process's first matrix product on a GPU; without it a
 # deterministic one raises.

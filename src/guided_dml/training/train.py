@@ -1,4 +1,4 @@
-"""Training an embedding network: the guided student's way, and every baseline's."""
+"""Training the student's network: the same way for every method."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from guided_dml.losses import Objective
+from guided_dml.blocks import ComputeParameters, Method, Task
 from guided_dml.models.backbones import build_embedder
 from guided_dml.models.weights import weights_of
-from guided_dml.parameters import ComputeParameters, MethodParameters, StudentParameters
 from guided_dml.seeding import generator
 from guided_dml.training.batches import DeviceImages, RandomBatches
 from guided_dml.training.checkpoints import CheckpointStore
@@ -20,38 +19,35 @@ from guided_dml.types import History, Tensors
 
 
 def train_embedder(
-    objective: Objective,
+    method: Method,
+    task: Task,
     answers: Tensor,
-    method: MethodParameters,
     *,
     images: Tensor,
     rows: Tensor,
     normalisation: dict[str, list[float]] | None,
-    student: StudentParameters,
     compute: ComputeParameters,
-    seed: int,
     checkpoints: CheckpointStore | None,
 ) -> tuple[Tensors, History]:
-    """Train a network to embed images as ``objective`` wants it.
+    """Train a network to embed images as a method's objective wants it.
 
     With the same seed every method starts from the same weights and sees the same batches.
 
     Args:
-        objective: Of embeddings and answers; a module's own weights are trained along.
+        method: The objective, and its settings.
+        task: Architecture and optimiser, the number of classes, the run's seed.
         answers: ``[N, ...]``, what the objective has to know of each image: labels or targets.
-        method: Settings of the method.
         images: uint8 ``[N, C, H, W]``.
         rows: int64 ``[M]``, the images to learn from.
         normalisation: Mean and standard deviation of each channel; None: train on 0-255 pixels.
-        student: Architecture and optimiser.
         compute: Where to compute.
-        seed: The run's seed.
         checkpoints: Where a killed training goes on from.
 
     Returns:
         The network's weights by name, and a row of history an epoch.
     """
-    policy = Policy.of(compute)
+    student, seed = task.student, task.seed
+    policy, objective = Policy.of(compute), method.objective(task)
     pixels = DeviceImages(images, normalisation, policy.device)
     on_device = answers.to(policy.device)
     network = build_embedder(
@@ -71,7 +67,6 @@ def train_embedder(
     order = generator(seed, "student batches")
     batches = RandomBatches(rows.to(policy.device), student.batch_size, order)
     inputs = (method, student, compute, seed, normalisation or "raw", rows, answers, images)
-    name = type(method).__name__.removesuffix("Parameters").lower()
-    checkpoint = checkpoints.of(name, *inputs) if checkpoints else None
+    checkpoint = checkpoints.of(method.name, *inputs) if checkpoints else None
     history = fit(model, loss_of, batches, student, policy, "student", checkpoint)
     return weights_of(network), history

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from guided_dml.blocks import ComputeParameters, EvaluationParameters, StudentParameters
 from guided_dml.errors import InputError
 from guided_dml.metrics.protocol import names_of, sets_of
-from guided_dml.parameters import ComputeParameters, EvaluationParameters, StudentParameters
 from guided_dml.types import Figure, History, LabelledImages, Plot, Tensors
 
 #: Neighbours that the retrieval sheet shows of each query.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guided_dml.parameters import ComputeParameters, GeminiParameters
+from guided_dml.blocks import ComputeParameters, GeminiParameters
 from guided_dml.types import Checkpoints, History, Tensors
 
 if TYPE_CHECKING:

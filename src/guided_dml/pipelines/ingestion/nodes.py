@@ -8,8 +8,8 @@ from unicodedata import category, normalize
 import numpy as np
 from numpy.typing import NDArray
 
+from guided_dml.blocks import ComputeParameters, DataParameters
 from guided_dml.errors import InputError
-from guided_dml.parameters import ComputeParameters, DataParameters
 from guided_dml.types import LabelledImages, Tensors
 
 Rows = NDArray[np.int64]

@@ -12,7 +12,6 @@ from kedro.io import DatasetError
 from numpy.typing import NDArray
 
 from guided_dml.comparison.names import (
-    METHODS,
     in_order,
     method_name,
     section_name,
@@ -21,6 +20,7 @@ from guided_dml.comparison.records import Comparison, Partitions, RunRecord
 from guided_dml.figures.page import MOST_POINTS, Choice, Group
 from guided_dml.figures.plane import Points, to_plane
 from guided_dml.figures.side_by_side import MapRow, Methods
+from guided_dml.methods import METHODS
 from guided_dml.metrics.names import SHOWN
 from guided_dml.metrics.statistics import mean_of
 

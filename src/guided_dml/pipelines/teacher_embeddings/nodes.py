@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guided_dml.parameters import ComputeParameters, GeminiParameters
+from guided_dml.blocks import ComputeParameters, GeminiParameters
 from guided_dml.types import Figure, History, Plot, Tensors
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import permutations
 
+from guided_dml.blocks import TripletParameters
 from guided_dml.errors import InputError
-from guided_dml.parameters import TripletParameters
 from guided_dml.types import Tensors
 
 

@@ -1,0 +1,142 @@
+"""The blocks that the parameters consist of; a method's own are in its file in ``methods/``."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from guided_dml.types import Objective
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, le=1)]
+
+Similarity = Literal["l2", "cosine", "gaussian"]
+Backbone = Literal["resnet18", "resnet34", "resnet50", "small_cnn"]
+
+
+class Block(BaseModel):
+    """A block of parameters: no unknown names, no silent conversions, no changes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DataParameters(Block):
+    """How the raw images become a training, a validation and a test set."""
+
+    test_share: Annotated[float, Field(gt=0, lt=1)]
+    """Stratified share of the images that is the test set, where the source gives none."""
+    images_per_class: Annotated[int, Field(ge=2)] | None
+    """Keep at most so many images of each class, in training and in test (null: all)."""
+    validation_share: Share
+    """Stratified share of the training set that is held out for choices."""
+    raw_pixel_training: bool
+    """Train on 0-255 pixels, as the published code does (evaluation always normalises)."""
+
+
+class TripletParameters(Block):
+    """The fixed set of triplets that GEMINI learns from."""
+
+    batch_size: Count
+    """B, triplets of one ordered class pair (capped at half the smallest class)."""
+
+
+class TrainingParameters(Block):
+    """What the one training loop needs to know."""
+
+    epochs: Count
+    learning_rate: Positive
+    momentum: Weight
+    weight_decay: NotNegative
+    clip_gradient_values: Positive | None
+    """Clip every gradient value to this magnitude (null: do not)."""
+    schedule: Literal["constant", "plateau", "one_cycle"]
+    """Plateau lowers the rate when the train loss stalls; one cycle warms up, then anneals."""
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)]
+    plateau_patience: Annotated[int, Field(ge=0)]
+
+
+class GeminiParameters(TrainingParameters):
+    """GEMINI, the master: one stream per class, one shared head."""
+
+    margin: NotNegative
+    beta: Weight
+    """Weight of the local term of Eq. 5; the global one has 1 - beta."""
+    kernel_size: Count
+    padding: Annotated[int, Field(ge=0)]
+    hidden_units: Count
+
+
+class StudentParameters(TrainingParameters):
+    """The student, and every baseline's network."""
+
+    backbone: Backbone
+    stem: Literal["small", "own"]
+    """Small: 3x3 stride 1 and no max-pool, for small images; own: torchvision's 7x7."""
+    embedding_dimension: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    similarity: Similarity
+    gaussian_width: Positive
+
+
+class Task(NamedTuple):
+    """What a method may want to know before its training starts.
+
+    Attributes:
+        student: The network that every method trains.
+        classes: C.
+        seed: The run's seed, for what an objective draws.
+    """
+
+    student: StudentParameters
+    classes: int
+    seed: int
+
+
+class Method(Block):
+    """A way to train the student: its parameters are the fields, its name is its file's."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    """What tables and figures call it."""
+    place: ClassVar[float] = inf
+    """Its rank in tables; methods of one rank stand in alphabetical order."""
+    follows_teacher: ClassVar[bool] = False
+    """Whether the objective is given the images' teacher embeddings in place of their labels."""
+    ranges: ClassVar[dict[str, tuple[float, float]]] = {}
+    """What `kedro tune` varies for it alone: the lowest and the highest value, both above 0."""
+
+    normalise_embeddings: bool
+    """Scale every embedding to length one, in training and when it is scored."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.name = cls.__module__.rpartition(".")[2]
+
+    def objective(self, task: Task) -> Objective:
+        """Return the loss that the student is trained with; a module's weights train along."""
+        raise NotImplementedError
+
+
+class EvaluationParameters(Block):
+    """How embeddings are made and scored."""
+
+    split: Literal["test", "validation"]
+    batch_size: Count
+    batch_statistics: bool
+    """Batch-norm in training mode, n/30 images a batch, as the published code does."""
+
+
+class ComputeParameters(Block):
+    """Where and how precisely to compute; the policy is guided_dml.training.policy."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "float32", "bfloat16"]
+    deterministic: bool
+    threads: Count | None = None
+    """Of a CPU: another number gives other weights (null: as PyTorch finds them)."""

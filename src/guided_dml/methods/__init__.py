@@ -1,0 +1,30 @@
+"""The methods to compare, one a file; every list of methods comes from here.
+
+A file defines one :class:`~guided_dml.blocks.Method`, which is called like the file. The values of
+its parameters are the block of that name in ``conf/base/parameters.yml``.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from guided_dml.blocks import Method
+from guided_dml.errors import InputError
+
+
+def _defined_in(file: str) -> type[Method]:
+    module = import_module(f"{__name__}.{file}")
+    here = [value for value in vars(module).values() if isinstance(value, type)]
+    found = [c for c in here if issubclass(c, Method) and c.__module__ == module.__name__]
+    if len(found) != 1:
+        raise InputError(f"{module.__file__}: {len(found)} methods defined; one a file is allowed")
+    return found[0]
+
+
+#: Every method by its name, in the order of tables.
+METHODS: dict[str, type[Method]] = {
+    method.name: method
+    for method in sorted(
+        (_defined_in(file.name) for file in iter_modules(__path__)),
+        key=lambda method: (method.place, method.name),
+    )
+}

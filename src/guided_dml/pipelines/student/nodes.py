@@ -1,0 +1,87 @@
+"""Training the student: guided by the teacher (offline distillation), or from labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from guided_dml.blocks import ComputeParameters, StudentParameters, Task
+from guided_dml.errors import InputError
+from guided_dml.methods import METHODS
+from guided_dml.types import Checkpoints, History, Tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def train_student(
+    train_images: Tensors,
+    normalisation: dict[str, list[float]],
+    split: Tensors,
+    student: StudentParameters,
+    settings: dict[str, Any],
+    raw_pixel_training: bool,
+    compute: ComputeParameters,
+    seed: int,
+    checkpoints: Checkpoints,
+    teacher_embeddings: Tensors | None = None,
+    *,
+    method: str,
+) -> tuple[Tensors, History]:
+    """Train the student on the images of ``split.train``.
+
+    With the same seed every method starts from the same weights and sees the same batches.
+
+    Args:
+        train_images: The training set.
+        normalisation: Its mean and standard deviation.
+        split: ``train``: the images to learn from.
+        student: Architecture and optimiser.
+        settings: The method's block of parameters.
+        raw_pixel_training: Whether to train on 0-255 pixels.
+        compute: Where to compute.
+        seed: The run's seed.
+        checkpoints: Where a killed training goes on from.
+        teacher_embeddings: Targets of ``split.train``, in the same order; None: learn from labels.
+        method: Its name.
+
+    Returns:
+        The weights by name, and a row of history an epoch.
+
+    Raises:
+        InputError: The teacher embeddings belong to other images, or are of another dimension.
+    """
+    from guided_dml.training.train import train_embedder
+
+    labels, rows = train_images["labels"], split["train"]
+    answers = labels
+    if teacher_embeddings is not None:
+        answers = _targets(teacher_embeddings, labels, rows, student.embedding_dimension)
+    return train_embedder(
+        METHODS[method].model_validate(settings),
+        Task(student, classes=int(labels.max()) + 1, seed=seed),
+        answers,
+        images=train_images["images"],
+        rows=rows,
+        normalisation=None if raw_pixel_training else normalisation,
+        compute=compute,
+        checkpoints=checkpoints,
+    )
+
+
+def _targets(teacher: Tensors, labels: Tensor, rows: Tensor, dimension: int) -> Tensor:
+    """Return float32 ``[N, D]``: the teacher's embedding of each image of ``rows``."""
+    embeddings = teacher["embeddings"]
+    if not teacher["labels"].equal(labels[rows]):
+        raise InputError(
+            "teacher_embeddings belong to another split of the training set (another cap, "
+            "split_seed or validation_share); run the pipelines triplets, gemini and "
+            "teacher_embeddings again, or bring back matching versions with --load-versions"
+        )
+    if embeddings.shape[1] != dimension:
+        raise InputError(
+            f"student.embedding_dimension: {dimension} given, but the teacher embeddings have "
+            f"{embeddings.shape[1]}; run the pipelines gemini and teacher_embeddings again"
+        )
+    targets = embeddings.new_zeros(len(labels), dimension)
+    targets[rows] = embeddings
+    return targets

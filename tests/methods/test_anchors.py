@@ -1,0 +1,34 @@
+import math
+
+import pytest
+import torch
+from batch import CLASSES, objective, points
+
+from devices import DEVICES, DTYPES
+from guided_dml.methods.anchors import anchor_points
+from guided_dml.parameters import Parameters
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("dimension", [1, 2, 3, 16])
+def test_anchors_stand_one_margin_apart(classes: int, dimension: int) -> None:
+    found = anchor_points(classes, dimension, 3.0, 0)
+    assert found.shape == (classes, dimension)
+    assert torch.pdist(found).min().item() == pytest.approx(3.0, rel=1e-5)
+    assert found.equal(anchor_points(classes, dimension, 3.0, 0))
+    assert classes == 2 or not found.equal(anchor_points(classes, dimension, 3.0, 1))
+    if dimension == 2:
+        radius = 3.0 / (2 * math.sin(math.pi / classes))
+        torch.testing.assert_close(found.norm(dim=1), torch.full((classes,), radius))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_loss_is_the_distance_to_the_point_of_the_class(
+    parameters: Parameters, device: str, dtype: torch.dtype
+) -> None:
+    embeddings, labels = points(device, dtype)
+    targets = anchor_points(CLASSES, 2, 3.0, 0).to(embeddings)[labels]
+    loss = objective("anchors", parameters, margin=3.0)(embeddings, labels)
+    expected = (embeddings - targets).norm(dim=1).mean()
+    torch.testing.assert_close(loss, expected)

@@ -1,0 +1,36 @@
+"""What holds for every method, and what the package makes of its files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from guided_dml.errors import InputError
+from guided_dml.methods import METHODS
+from guided_dml.parameters import Parameters, validated
+from guided_dml.pipeline_registry import register_pipelines
+
+
+def test_tables_show_the_papers_methods_then_controls_then_others() -> None:
+    first = ["guided", "siamese", "triplet", "margin", "multi_similarity", "anchors", "softmax"]
+    others = list(METHODS)[len(first) :]
+    assert list(METHODS) == first + sorted(others)
+    assert len({method.title for method in METHODS.values()}) == len(METHODS)
+
+
+def test_names_are_taken_once() -> None:
+    steps = ("ingestion", "triplets", "gemini", "teacher_embeddings", "distillation", "evaluation")
+    taken = {*Parameters.model_fields, *steps, "baselines", "reporting"}
+    assert taken.isdisjoint(METHODS)
+    assert set(METHODS) < set(register_pipelines())
+
+
+def test_a_block_without_a_file_and_a_file_without_a_block_are_named(
+    raw_parameters: dict[str, Any],
+) -> None:
+    softmax = raw_parameters.pop("softmax")
+    with pytest.raises(InputError, match=r"softmax: missing; methods/softmax.py needs its block"):
+        validated(raw_parameters)
+    with pytest.raises(InputError, match=r"proxy: .* a method's block needs .* methods/proxy.py"):
+        validated(raw_parameters | {"softmax": softmax, "proxy": {"normalise_embeddings": False}})
