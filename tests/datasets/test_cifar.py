@@ -193,6 +193,7 @@ PICTURES = DATA.reshape(3, 3, 32, 32)
         ({"data": "pixels", "labels": [0, 1, 0]}, "its data are str"),
         ({"data": DATA, "labels": ["cat", "dog", "cat"]}, "no labels in it, a list of integers"),
         ({"data": DATA, "labels": [0, 1.7, 0]}, "no labels in it, a list of integers"),
+        ({"data": DATA, "labels": [0, 2**70, 0]}, "a label is out of range"),
         ({"data": DATA, "labels": 3}, "no labels in it, a list of integers"),
     ],
 )

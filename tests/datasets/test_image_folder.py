@@ -294,14 +294,14 @@ def bomb(root: Path) -> Path:
         (text, "text.png: this is no image (PNG, JPEG, WebP); remove it"),
         (nothing, "empty.jpg: this is no image but an empty file"),
         (postscript, "cat/0.png: this is no image"),
-        (foreign, "'cat/0.gif' (not an image): remove them"),
+        (foreign, "'cat/0.gif' (not an image); remove or move them"),
         (nested, "'cat/more' (a folder)"),
         (named_like_an_image, "'dog/folder.png' (a folder)"),
         (linked_to_nothing, "'eel' (a broken link)"),
         (linked_in_a_circle, "'cat/loop.png' (a broken link)"),
         (linked_to_itself, "'cat/loop' (a folder)"),
         (pipe, "'cat/pipe.png' (no regular file)"),
-        (image_beside_the_classes, "'0.png' (an image of no class)"),
+        (image_beside_the_classes, "no images of a class: '0.png' (an image)"),
         (third_part, "'val' (a folder)"),
         (animated, "film.webp: an animated image"),
         (animated_png, "film.png: an animated image"),
@@ -348,7 +348,7 @@ def test_what_is_in_the_way_is_listed_at_once(tmp_path: Path) -> None:
         (tmp_path / "cat" / f"note {number:02}.txt").touch()
     message = refusal(tmp_path)
     assert "'cat/note 00.txt' (not an image), " in message
-    assert "'cat/note 09.txt' (not an image) and 3 more: remove them" in message
+    assert "'cat/note 09.txt' (not an image) and 3 more; remove" in message
     assert "note 10" not in message
 
 
@@ -416,6 +416,14 @@ def test_images_stand_upright(tmp_path: Path, suffix: str, orientation: int | No
     assert place in [tuple(point) for point in bright.tolist()]
     assert len(bright) == pytest.approx(4, abs=2)
     assert read.changed["turned"].tolist() == [orientation in rotated]
+
+
+@pytest.mark.parametrize(
+    "exif", [b"junk" * 9, b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"]
+)
+def test_damaged_metadata_turn_nothing(tmp_path: Path, exif: bytes) -> None:
+    draw(tmp_path / "a" / "0.jpg", "RGB", exif=exif)
+    assert not load(tmp_path).changed["turned"].any()
 
 
 def transparent(mode: str) -> Image.Image:

@@ -152,6 +152,8 @@ def test_a_bomb_is_not_inflated(
         ({"images": GREY}, "no array named labels; it holds images"),
         ({}, "no array named images or labels; it holds nothing"),
         ({"images": GREY, "labels": LABELS[:-1]}, "20 images, but labels of shape (19,)"),
+        ({"images": GREY, "labels": np.array(1)}, "20 images, but labels of shape ()"),
+        ({"a/images": GREY, "labels": LABELS}, "no array named images; it holds a/images, labels"),
         ({"images": GREY, "labels": LABELS[:, None]}, "labels of shape (20, 1)"),
         ({"images": GREY / 255, "labels": LABELS}, "images are float64, uint8 (0-255) is needed"),
         ({"images": GREY.astype(np.uint16), "labels": LABELS}, "images are uint16, uint8"),
@@ -172,7 +174,7 @@ def test_a_bomb_is_not_inflated(
         ),
         (
             {"images": GREY, "labels": LABELS, "classes": np.array("ab")},
-            "'classes' claims the shape ()",
+            "its classes are <U2 ()",
         ),
         ({"images": GREY, "labels": LABELS, "test": LABELS}, "'test' is int64 (20,); bool (20,)"),
         ({"images": GREY, "labels": LABELS, "test": LABELS[1:] > 0}, "'test' is bool (19,)"),

@@ -93,4 +93,5 @@ def _images_and_labels(path: Path) -> tuple[np.ndarray, np.ndarray]:
             f"{path}: its data are {found}; uint8 {wanted} is needed, a row for each of its "
             "labels: 1024 red values row by row, then green, then blue; delete it"
         )
-    return np.ascontiguousarray(data), np.array(targets, np.int64)
+    with failing_as(f"{path}: a label is out of range; delete it"):
+        return np.ascontiguousarray(data), np.array(targets, np.int64)

@@ -80,7 +80,8 @@ def read_image(path: Path, rules: Rules) -> ReadImage:
     """
     from PIL import Image, UnidentifiedImageError
 
-    with failing_as(f"{path}: this image is damaged"), warnings.catch_warnings():
+    unreadable = failing_as(f"{path}: this image is damaged, or cannot be read")
+    with unreadable, warnings.catch_warnings(action="ignore"):  # (of metadata that are no pixels)
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             file = Image.open(path, formats=FORMATS)

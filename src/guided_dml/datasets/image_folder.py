@@ -15,6 +15,8 @@ from guided_dml.types import LabelledImages
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 #: What file managers leave behind; what begins with a dot is passed over as well.
 LEFT_BEHIND = {"thumbs.db", "desktop.ini"}
+#: What a thing in the folder is called, and what is in the way beside the class folders.
+IMAGE, FOLDER, BROKEN = MISPLACED = ("an image", "a folder", "a broken link")
 #: Of the files that are in the way, so many are listed.
 LISTED = 10
 
@@ -80,11 +82,11 @@ class ImageFolderDataset(ReadOnlyImages):
             place[:] = read.pixels
             sizes.add(read.size)
             changes.append(read.changed)
-        classes = sorted({file.parent.name for file in files})
+        classes, labels = np.unique([file.parent.name for file in files], return_inverse=True)
         return LabelledImages(
             images,
-            labels=np.array([classes.index(file.parent.name) for file in files], np.int64),
-            classes=classes,
+            labels=labels.astype(np.int64),
+            classes=classes.tolist(),
             names=[self._name(file) for file in files],
             test=np.array([f.parents[1].name == "test" for f in files]) if in_parts else None,
             facts={
@@ -127,28 +129,29 @@ class ImageFolderDataset(ReadOnlyImages):
                 )
             entries = [entry for part in parts or [self.path] for entry in _visible(part)]
             classes = [entry for entry in entries if entry.is_dir()]
-            beside = [entry for entry in _visible(self.path) if entry not in parts] if parts else []
-            inside = {folder: _visible(folder) for folder in classes}
-            files = [file for some in inside.values() for file in some if _is_image(file)]
-            strays = {
-                **{entry: "an image of no class" for entry in entries + beside if _is_image(entry)},
-                **{entry: "a folder" for entry in beside if entry.is_dir()},
-                **{entry: "a broken link" for entry in entries + beside if not entry.exists()},
-                **{folder: "a class without images" for folder in classes if not inside[folder]},
-                **{e: _kind(e) for some in inside.values() for e in some if not _is_image(e)},
+            loose = [entry for entry in entries if not entry.is_dir()]
+            if parts:
+                loose += [entry for entry in _visible(self.path) if entry not in parts]
+            inside = [entry for folder in classes for entry in _visible(folder)]
+            # (beside the classes a list of labels, say, is in nobody's way)
+            strays = {entry: _kind(entry) for entry in loose if _kind(entry) in MISPLACED}
+            strays |= {entry: _kind(entry) for entry in inside if _kind(entry) != IMAGE}
+            filled = {entry.parent for entry in inside}
+            strays |= {
+                folder: "a class without images" for folder in classes if folder not in filled
             }
         if not classes:
             raise InputError(f"{self.path}: no class folders in it; FOLDER/CLASS/IMAGE is needed")
         if strays:
             raise InputError(self._listed(strays))
-        return files
+        return [entry for entry in inside if entry not in strays]
 
     def _listed(self, strays: dict[Path, str]) -> str:
         lines = [f"{self._name(path)!r} ({kind})" for path, kind in strays.items()]
         more = f" and {len(lines) - LISTED} more" if len(lines) > LISTED else ""
         return (
-            f"{self.path}: {', '.join(lines[:LISTED])}{more}: remove them, or make them images; "
-            f"allowed in the folder of a class are {one_of(SUFFIXES)}"
+            f"{self.path}: no images of a class: {', '.join(lines[:LISTED])}{more}; remove or move "
+            f"them: allowed is FOLDER/CLASS/IMAGE, with IMAGE {one_of(SUFFIXES)}"
         )
 
 
@@ -157,13 +160,9 @@ def _visible(folder: Path) -> list[Path]:
     return sorted(entry for entry in entries if entry.name.lower() not in LEFT_BEHIND)
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.is_file()
-
-
 def _kind(path: Path) -> str:
     if path.is_dir():
-        return "a folder"
-    if not path.exists():
-        return "a broken link"
-    return "not an image" if path.is_file() else "no regular file"
+        return FOLDER
+    if path.is_file():
+        return IMAGE if path.suffix.lower() in SUFFIXES else "not an image"
+    return "no regular file" if path.exists() else BROKEN

@@ -76,7 +76,8 @@ class NpzImagesDataset(ReadOnlyImages):
             failing_as(f"{self.filepath}: not a whole .npz file"),
             zipfile.ZipFile(self.filepath) as stored,
         ):
-            held = {Path(name).stem for name in stored.namelist()}
+            members = (name for name in stored.namelist() if name.endswith(".npy"))
+            held = {name.removesuffix(".npy") for name in members}
             missing = {"images", "labels"} - held
             if missing:
                 raise self._refused(
@@ -88,29 +89,22 @@ class NpzImagesDataset(ReadOnlyImages):
 
     def _array(self, stored: zipfile.ZipFile, name: str) -> np.ndarray:
         with failing_as(f"{self.filepath}: its array {name!r} is damaged, or not of plain values"):
-            member = stored.getinfo(f"{name}.npy")
-            self._check_size(name, member.file_size)
+            member, whole = stored.getinfo(f"{name}.npy"), self.filepath.stat().st_size
+            size, most = member.file_size, max(MOST_BYTES, MOST_TIMES * whole)
+            if size > most:
+                raise self._refused(
+                    f"its array {name!r} would take {size} bytes from a file of {whole}; at most "
+                    f"{most} are read ({MOST_TIMES} times the file, or 1 GiB); store it "
+                    "uncompressed (numpy.savez)"
+                )
             with stored.open(member) as file:
                 shape, dtype = _header(file)
-            # (an element of no bytes could be there any number of times)
-            claimed = math.prod(shape) * max(1, dtype.itemsize)
-            if not shape or (claimed > member.file_size and not dtype.hasobject):
-                raise self._refused(
-                    f"its array {name!r} claims the shape {shape} in {member.file_size} bytes"
-                )
+            # (elements of no bytes could be there any number of times)
+            if math.prod(shape) * max(1, dtype.itemsize) > size and not dtype.hasobject:
+                raise self._refused(f"its array {name!r} claims the shape {shape} in {size} bytes")
             with stored.open(member) as file:
                 array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
         return array
-
-    def _check_size(self, name: str, size: int) -> None:
-        whole = self.filepath.stat().st_size
-        most = max(MOST_BYTES, MOST_TIMES * whole)
-        if size > most:
-            raise self._refused(
-                f"its array {name!r} would take {size} bytes from a file of {whole}; at most "
-                f"{most} are read ({MOST_TIMES} times the file, or 1 GiB); store it uncompressed "
-                "(numpy.savez)"
-            )
 
     def _images(self, images: np.ndarray) -> np.ndarray:
         if images.dtype != np.uint8:
