@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError, create_model
 
@@ -24,9 +24,15 @@ from guided_dml.blocks import (
 from guided_dml.errors import InputError, one_of
 from guided_dml.methods import METHODS
 
+if TYPE_CHECKING:
+    _OfMethods = Block
+else:  # (a block a method, by its name)
+    _blocks = {name: (method, ...) for name, method in METHODS.items()}
+    _OfMethods = create_model("_OfMethods", __base__=Block, **_blocks)
 
-class Parameters(Block):
-    """All parameters of a run; and, by its name, the block of each method."""
+
+class Parameters(_OfMethods):
+    """All parameters of a run."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     split_seed: Annotated[int, Field(ge=0, lt=2**32)]
@@ -37,10 +43,6 @@ class Parameters(Block):
     student: StudentParameters
     evaluation: EvaluationParameters
     compute: ComputeParameters
-
-
-_of_methods: dict[str, Any] = {name: (method, ...) for name, method in METHODS.items()}
-_Whole = create_model("_Whole", __base__=Parameters, **_of_methods)
 
 
 def validated(raw: dict[str, Any]) -> Parameters:
@@ -56,7 +58,7 @@ def validated(raw: dict[str, Any]) -> Parameters:
         InputError: One line for each wrong parameter: its name, the value and what is allowed.
     """
     try:
-        return _Whole.model_validate(raw)
+        return Parameters.model_validate(raw)
     except ValidationError as error:
         lines = [_complaint(dict(item)) for item in error.errors()]
     raise InputError("wrong parameters, nothing was run:\n  " + "\n  ".join(lines))
@@ -80,7 +82,7 @@ def _complaint(item: dict[str, Any]) -> str:
 
 
 def _block_at(path: list[Any]) -> type[BaseModel]:
-    block: type[BaseModel] = _Whole
+    block: type[BaseModel] = Parameters
     for name in path:
         annotation = block.model_fields[name].annotation
         options = get_args(annotation) or (annotation,)

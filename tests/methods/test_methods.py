@@ -19,11 +19,11 @@ def test_tables_show_the_papers_methods_then_controls_then_others() -> None:
     assert len({method.title for method in METHODS.values()}) == len(METHODS)
 
 
-def test_names_are_taken_once() -> None:
-    steps = ("ingestion", "triplets", "gemini", "teacher_embeddings", "distillation", "evaluation")
-    taken = {*Parameters.model_fields, *steps, "baselines", "reporting"}
-    assert taken.isdisjoint(METHODS)
-    assert set(METHODS) < set(register_pipelines())
+def test_every_method_has_a_block_and_a_pipeline_under_its_name() -> None:
+    pipelines = register_pipelines()
+    for name, method in METHODS.items():
+        assert Parameters.model_fields[name].annotation is method
+        assert {f"{name}.weights", f"{name}.scores"} <= pipelines[name].all_outputs()
 
 
 def test_a_block_without_a_file_and_a_file_without_a_block_are_named(
