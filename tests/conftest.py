@@ -111,6 +111,15 @@ def copy_of_project(place: Path) -> Path:
     return place
 
 
+def checkpoint_every_epoch(project: Path) -> None:
+    """Let trainings of a copied project leave a checkpoint at the end of every epoch."""
+    catalog, kind = (
+        project / "conf" / "base" / "catalog.yml",
+        "checkpoint_folder.CheckpointsDataset",
+    )
+    catalog.write_text(catalog.read_text().replace(kind, f"{kind}\n  interval: 0"))
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project's configuration in a folder of its own, which is the working directory."""

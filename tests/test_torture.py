@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 import torture
-from conftest import copy_of_project
+from conftest import checkpoint_every_epoch, copy_of_project
 
-#: A checkpoint at every epoch, and a run that takes a few seconds after its imports.
-SHORT = "from guided_dml.training import checkpoints; checkpoints.INTERVAL = 0; "
+#: A run that takes a few seconds after its imports.
 COMMAND = [
     sys.executable,
-    "-c",
-    SHORT + "from guided_dml.__main__ import main; main()",
+    "-m",
+    "guided_dml",
     "--params",
     "gemini.epochs=6,student.epochs=6,student.backbone=small_cnn,data.images_per_class=40",
 ]
@@ -28,6 +27,7 @@ def has_checkpoint(name: str) -> torture.Moment:
 @pytest.mark.timeout(900)
 def test_killed_runs_lose_nothing_and_leave_nothing_behind(tmp_path: Path) -> None:
     whole, project = (copy_of_project(tmp_path / name) for name in ("whole", "killed"))
+    checkpoint_every_epoch(project)
     torture.succeeded(whole, torture.start(whole, COMMAND))
     for name in ("gemini", "guided"):
         assert torture.killed(project, COMMAND, has_checkpoint(name))

@@ -91,10 +91,12 @@ def compare(
 @click.option("--env", required=True, help="The data set.")
 @click.option("--method", required=True, help="Such as margin.")
 @click.option("--trials", type=int, default=50, show_default=True, help="In all.")
+@click.option("--replace", is_flag=True, help="Whatever is stored, even if it is better.")
 def tune(
     env: str,
     method: str,
     trials: int,
+    replace: bool,
     workers: int | None,
     scheduler: str | None,
     **settings: Any,
@@ -107,7 +109,8 @@ def tune(
         (data_set,) = _chosen(_data_sets(project), env, "data set")
         (name,) = _chosen(list(METHODS), method, "method")
         overrides = _overrides(**settings)
-        tune(project, data_set, name, trials, overrides, workers, scheduler, say=click.echo)
+        where = (workers, scheduler)
+        tune(project, data_set, name, trials, overrides, *where, click.echo, replace)
 
 
 for command in (compare, tune):

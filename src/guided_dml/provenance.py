@@ -5,9 +5,11 @@ from __future__ import annotations
 import platform
 import resource
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 LIBRARIES = (
     "torch",
@@ -47,20 +49,21 @@ def git_state(project: Path) -> dict[str, str | bool]:
         return {"commit": "none", "dirty": False}
 
 
-def device_name(wanted: str) -> str:
+def device_name(compute: Mapping[str, Any]) -> str:
     """Return the GPU's name, or the processor's with the number of threads.
 
     Args:
-        wanted: ``compute.device``.
+        compute: Of the parameters.
     """
     import torch
 
-    if wanted != "cpu" and torch.cuda.is_available():
+    if compute["device"] != "cpu" and torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     processors = Path("/proc/cpuinfo")
     names = processors.read_text().splitlines() if processors.exists() else []
     model = next((line.split(":")[1].strip() for line in names if "model name" in line), "")
-    return f"CPU {model or platform.machine()}, {torch.get_num_threads()} threads"
+    threads = compute.get("threads") or torch.get_num_threads()
+    return f"CPU {model or platform.machine()}, {threads} threads"
 
 
 def start_peak_memory() -> None:

@@ -74,7 +74,7 @@ class TrackingHooks:
             "data set": "comparison" if of_comparison else loader["globals"]["dataset"],
             "method": subject,
             "seed": str(parameters["seed"]),
-            "device": device_name(parameters["compute"]["device"]),
+            "device": device_name(parameters["compute"]),
             **made_with(" ".join(["kedro run", *asked]), git_state(project), library_versions()),
             **{f"reads {name}": version for name, version in versions.items()},
         }

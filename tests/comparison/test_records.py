@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 from kedro.io import DatasetError
+from pydantic import create_model
 
 from guided_dml.blocks import Block, StudentParameters
 from guided_dml.comparison.records import read_comparisons, settings_key
 from guided_dml.comparison.sessions import merged
 from guided_dml.errors import InputError
 from guided_dml.metrics.names import SCORES
-from guided_dml.parameters import Parameters, validated
+from guided_dml.parameters import validated
 from scoreboard import PARAMETERS, about, abouts, by_id, key, partitions, run
 
 
@@ -149,14 +150,17 @@ def test_parameters_that_come_later_change_a_key_only_where_they_change_a_run() 
         augmentation: LaterBlock = LaterBlock()
         dropout: float = 0.0
 
-    class Later(Parameters):
-        student: LaterStudent
-        robustness: LaterBlock
-        export: LaterBlock = LaterBlock()
+    blocks: dict[str, Any] = {
+        "student": (LaterStudent, ...),
+        "robustness": (LaterBlock, ...),
+        "export": (LaterBlock, LaterBlock()),
+    }
+    now = type(validated(PARAMETERS))
+    later_model = create_model("Later", __base__=now, **blocks)
 
     def key(**change: Any) -> str:
         later = merged(PARAMETERS, {"robustness": {}}, change)
-        return settings_key(Later.model_validate(later), "guided", "d")
+        return settings_key(later_model.model_validate(later), "guided", "d")
 
     before = settings_key(validated(PARAMETERS), "guided", "d")
     assert before == key() == key(robustness={"strength": 1.0}, export={"strength": 1.0})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
+from contextlib import closing
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,19 @@ from guided_dml.cli import cli
 from guided_dml.comparison.plan import plan_data_set
 from guided_dml.comparison.sessions import merged
 from guided_dml.comparison.tune import COMMON, STORAGE, tune
+from guided_dml.comparison.tuned import Found, read_tuned, why_kept, write_tuned
 from guided_dml.errors import InputError
 from guided_dml.methods import METHODS
 from guided_dml.parameters import flat, validated
 
 
-def tuned(project: Path, scheduler: str, trials: int) -> tuple[Path, list[str]]:
+def tuned(
+    project: Path, scheduler: str | None, trials: int, replace: bool = False, **change: Any
+) -> tuple[Path, list[str]]:
     said: list[str] = []
-    file = tune(project, "digits", "margin", trials, SMALL, None, scheduler, say=said.append)
-    return file, said
+    settings = merged(SMALL, change)
+    arguments = (project, "digits", "margin", trials, settings, None, scheduler)
+    return tune(*arguments, said.append, replace), said
 
 
 def only_study(project: Path) -> optuna.Study:
@@ -63,10 +69,77 @@ def test_tuning_goes_on_and_writes_the_best_settings(
     best = study.best_trial.params
     assert settings["margin"]["beta"] == best["margin.beta"]
     assert settings["student"]["learning_rate"] == best["student.learning_rate"]
-    assert "best of 4 trials" in file.read_text()
+    assert settings["found"]["trials"] == 4
+    assert settings["found"]["score"] == study.best_value
+    assert settings["found"]["parameters"] == SMALL
+    assert said[-1] == "written: conf/digits/tuned/margin.yml"
     assert not list(project.glob("data/08_reporting/comparison/current/*"))
     (planned,) = plan_data_set(project, "digits", "tuned", ["margin"], 1, SMALL).runs
     assert planned.parameters["margin"] == settings["margin"]
+
+
+def test_settings_found_otherwise_or_by_fewer_trials_do_not_replace(
+    project: Path, scheduler: str
+) -> None:
+    file, said = tuned(project, scheduler, 1, student={"epochs": 1})
+    assert "fewer than 10 trials are a random search" in said[1]
+    before = file.read_text()
+    _, said = tuned(project, scheduler, 1)
+    assert file.read_text() == before
+    assert "stays as it is: it was found with other parameters" in said[-1]
+    assert "--replace writes these" in said[-1]
+    _, said = tuned(project, scheduler, 1, replace=True)
+    assert said[-1].startswith("written")
+    assert file.read_text() != before
+
+
+@pytest.mark.parametrize(
+    ("stored", "reason"),
+    [
+        ({}, ""),
+        ({"trials": 4}, ""),
+        ({"trials": 6}, "it has MAP@R 90.00 in 6 trials, these have MAP@R 90.00 in 5 trials"),
+        ({"score": 0.9001}, "it has MAP@R 90.01 in 5 trials"),
+        ({"shared": "other"}, "found with other parameters ({}) or data"),
+    ],
+)
+def test_what_replaces_stored_settings(tmp_path: Path, stored: dict[str, Any], reason: str) -> None:
+    found = Found(score=0.9, trials=5, shared="key", parameters={}, data_version="d", commit="c")
+    file = tmp_path / "margin.yml"
+    assert not why_kept(file, found)
+    write_tuned(file, {"margin": {"beta": 0.3}}, found.model_copy(update=stored))
+    assert read_tuned(file)[0] == {"margin": {"beta": 0.3}}
+    assert reason in why_kept(file, found)
+    assert bool(why_kept(file, found)) == bool(reason)
+
+
+def test_settings_by_hand_are_read_and_never_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "margin.yml"
+    file.write_text("margin: {beta: 0.3}")
+    assert read_tuned(file) == ({"margin": {"beta": 0.3}}, None)
+    found = Found(score=0.9, trials=5, shared="key", parameters={}, data_version="d", commit="c")
+    assert "does not say how" in why_kept(file, found)
+
+
+@pytest.mark.parametrize("content", ["margin: {", "", "[1]", "found: 3", "found: {score: 2}"])
+def test_a_damaged_file_of_settings_is_named(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "margin.yml"
+    file.write_text(content)
+    with pytest.raises(InputError, match=r"margin.yml: not as kedro tune writes it"):
+        read_tuned(file)
+
+
+def test_a_database_that_cannot_be_used_is_one_message(project: Path) -> None:
+    database = project / STORAGE
+    database.parent.mkdir(parents=True)
+    database.write_bytes(b"no database" * 1000)
+    with pytest.raises(InputError, match=r"tuning.db.*file is not a database"):
+        tuned(project, None, 1)
+    database.unlink()
+    with closing(sqlite3.connect(database)) as another:
+        another.execute("begin exclusive")
+        with pytest.raises(InputError, match=r"tuning.db.*database is locked; if another command"):
+            tuned(project, None, 1)
 
 
 def test_trials_that_diverge_count_and_write_nothing(project: Path, scheduler: str) -> None:
@@ -111,6 +184,6 @@ def test_the_settings_that_are_shipped_are_of_their_methods_and_allowed(
     ours = {name for name, method in METHODS.items() if method.place < inf}
     assert {file.stem for file in files if file.parts[-3] == "digits"} >= ours
     for file in files:
-        settings = yaml.safe_load(file.read_text())
+        settings, _ = read_tuned(file)
         assert set(dict(flat(settings))) == set(COMMON | METHODS[file.stem].ranges)
         validated(merged(raw_parameters, settings))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from guided_dml.blocks import StudentParameters, Task
+from guided_dml.comparison.sessions import merged
 from guided_dml.errors import InputError
 from guided_dml.losses import gemini_loss
 from guided_dml.methods import METHODS
 from guided_dml.models.backbones import build_embedder
 from guided_dml.models.gemini import Gemini
-from guided_dml.parameters import Parameters
+from guided_dml.parameters import Parameters, validated
 from guided_dml.pipelines.evaluation.nodes import embed_images
 from guided_dml.pipelines.gemini.nodes import train_gemini
 from guided_dml.pipelines.ingestion.nodes import (
@@ -25,6 +27,7 @@ from guided_dml.pipelines.ingestion.nodes import (
 from guided_dml.pipelines.student.nodes import train_student
 from guided_dml.pipelines.teacher_embeddings.nodes import embed_with_gemini
 from guided_dml.pipelines.triplets.nodes import draw_triplets
+from guided_dml.training.checkpoints import CheckpointStore
 from guided_dml.types import History, LabelledImages, Tensors
 
 #: So small a rate that the losses of the first epoch are those of the initial weights.
@@ -220,3 +223,22 @@ def test_validation_without_validation_images_is_refused(
             evaluation,
             parameters.compute,
         )
+
+
+def test_a_training_goes_on_only_with_as_many_threads(
+    inputs: dict[str, Any], raw_parameters: dict[str, Any], tmp_path: Path
+) -> None:
+    def resumed(threads: int) -> bool:
+        store, small = CheckpointStore(tmp_path), {"epochs": 1, "backbone": "small_cnn"}
+        changed = {"student": small, "gemini": {"epochs": 1}, "compute": {"threads": threads}}
+        settings = validated(merged(raw_parameters, changed))
+        train, normalisation, split = (inputs[n] for n in ("train", "normalisation", "split"))
+        shared = (False, settings.compute, 0, store)
+        train_gemini(train, normalisation, inputs["triplets"], settings.gemini, 2, *shared)
+        softmax = raw_parameters["softmax"]
+        inputs_of = (train, normalisation, split, settings.student, softmax)
+        train_student(*inputs_of, *shared, method="softmax")
+        return store.resumed
+
+    assert [resumed(threads) for threads in (1, 2, 2)] == [False, False, True]
+    assert len(list(tmp_path.iterdir())) == 4

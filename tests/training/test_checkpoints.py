@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from guided_dml.blocks import TrainingParameters
 from guided_dml.parameters import Parameters
 from guided_dml.seeding import generator
-from guided_dml.training import checkpoints
 from guided_dml.training.batches import RandomBatches
 from guided_dml.training.checkpoints import Checkpoint, CheckpointStore, fingerprint
 from guided_dml.training.fit import fit
@@ -19,11 +18,6 @@ from guided_dml.training.policy import Policy
 
 class KilledError(Exception):
     pass
-
-
-@pytest.fixture(autouse=True)
-def at_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "INTERVAL", 0.0)
 
 
 def train(
@@ -60,7 +54,7 @@ def test_a_killed_training_ends_as_if_never_killed(
     settings = parameters.student.model_copy(update=changes)
     state, history, steps = train(settings, None)
     for killed_at in (1, 4, 6, 7, 20, steps):
-        store = CheckpointStore(tmp_path / str(killed_at))
+        store = CheckpointStore(tmp_path / str(killed_at), interval=0)
         with pytest.raises(KilledError):
             train(settings, store.of("x", settings), killed_at)
         resumed, its_history, done = train(settings, store.of("x", settings))
@@ -73,7 +67,7 @@ def test_a_killed_training_ends_as_if_never_killed(
 def test_a_finished_training_is_taken_from_its_checkpoint_until_removed(
     parameters: Parameters, tmp_path: Path
 ) -> None:
-    store = CheckpointStore(tmp_path / "checkpoints")
+    store = CheckpointStore(tmp_path / "checkpoints", interval=0)
     state, _, steps = train(parameters.student, store.of("x"))
     again, _, none = train(parameters.student, store.of("x"))
     assert (steps, none) == (150, 0)
@@ -86,7 +80,7 @@ def test_a_finished_training_is_taken_from_its_checkpoint_until_removed(
 def test_checkpoints_of_others_are_neither_used_nor_removed(
     parameters: Parameters, tmp_path: Path
 ) -> None:
-    store, other = (CheckpointStore(tmp_path) for _ in range(2))
+    store, other = (CheckpointStore(tmp_path, interval=0) for _ in range(2))
     train(parameters.student, other.of("x", 1))
     assert train(parameters.student, store.of("x", 2))[2] == 150
     store.remove_used()
@@ -111,10 +105,9 @@ def test_fingerprints_tell_parameters_and_data_apart(parameters: Parameters) -> 
 
 
 def test_checkpoints_are_not_written_more_often_than_the_interval(
-    parameters: Parameters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parameters: Parameters, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(checkpoints, "INTERVAL", 1e6)
-    store = CheckpointStore(tmp_path / "checkpoints")
+    store = CheckpointStore(tmp_path / "checkpoints", interval=1e6)
     with pytest.raises(KilledError):
         train(parameters.student, store.of("x"), killed_at=150)
     assert not (tmp_path / "checkpoints").exists()  # (only the last epoch's is always written)

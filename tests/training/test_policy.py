@@ -1,15 +1,28 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from guided_dml.blocks import ComputeParameters
 from guided_dml.errors import InputError
+from guided_dml.training.checkpoints import fingerprint
 from guided_dml.training.policy import Policy
 
 
-def policy(device: str = "cpu", precision: str = "auto", deterministic: bool = False) -> Policy:
-    values = {"device": device, "precision": precision, "deterministic": deterministic}
+def policy(
+    device: str = "cpu",
+    precision: str = "auto",
+    deterministic: bool = False,
+    threads: int | None = None,
+) -> Policy:
+    values = {
+        "device": device,
+        "precision": precision,
+        "deterministic": deterministic,
+        "threads": threads,
+    }
     return Policy.of(ComputeParameters.model_validate(values))
 
 
@@ -39,3 +52,20 @@ def test_bfloat16_reaches_the_forward_pass() -> None:
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.bfloat16
     with policy().forward_precision():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.float32
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_are_set_and_put_back(threads: int) -> None:
+    before = torch.get_num_threads()
+    with policy(threads=threads).active():
+        assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == before
+    assert policy().threads == before
+
+
+def test_a_policy_tells_threads_and_hardware_apart() -> None:
+    one, two = policy(threads=1), policy(threads=2)
+    assert one.hardware.endswith(", 1 threads")
+    assert fingerprint(one) != fingerprint(two)
+    assert fingerprint(one) != fingerprint(replace(one, hardware="another processor, 1 threads"))
+    assert fingerprint(one) == fingerprint(policy(threads=1))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from kedro.io import DatasetError, Version
 from kedro.runner import SequentialRunner
 
 from guided_dml.blocks import ComputeParameters
 from guided_dml.comparison.records import About, hash_of, place, settings_key
 from guided_dml.comparison.sessions import Nested, merged, session
+from guided_dml.comparison.tuned import read_tuned, tuned_file
 from guided_dml.errors import InputError
 from guided_dml.lineage import content_hash
 from guided_dml.methods import METHODS
@@ -201,11 +201,6 @@ def _shown_images(catalog: Any, queried: str) -> Nested:
     return {"images": queries["images"][rows], "labels": queries["labels"][rows], "rows": rows}
 
 
-def tuned_file(project: Path, data_set: str, method: str) -> Path:
-    """Return where the tuned settings of a method on a data set are."""
-    return project / "conf" / data_set / "tuned" / f"{method}.yml"
-
-
 def _tuned(project: Path, data_set: str, method: str, needed: bool) -> Nested:
     file = tuned_file(project, data_set, method)
     if not file.exists():
@@ -215,5 +210,4 @@ def _tuned(project: Path, data_set: str, method: str, needed: bool) -> Nested:
                 f"run kedro tune --env {data_set} --method {method}, or use --protocol equal"
             )
         return {}
-    settings: Nested = yaml.safe_load(file.read_text("utf-8"))
-    return settings
+    return read_tuned(file)[0]

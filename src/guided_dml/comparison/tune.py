@@ -6,19 +6,18 @@ same number of trials.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from guided_dml.comparison.cluster import cluster, each, reason
-from guided_dml.comparison.plan import Run, plan_data_set, tuned_file
+from guided_dml.comparison.plan import Run, plan_data_set
 from guided_dml.comparison.records import settings_key
 from guided_dml.comparison.sessions import Nested, merged
+from guided_dml.comparison.tuned import Found, tuned_file, why_kept, write_tuned
 from guided_dml.comparison.worker import compute
 from guided_dml.databases import alive, sqlite_url
 from guided_dml.errors import DivergedError, InputError
@@ -37,6 +36,9 @@ STORAGE = Path("data/08_reporting/comparison/tuning.db")
 #: Of all trials; no comparison has so many seeds.
 SEED = 1_000_003
 
+#: Trials that TPE draws at random before it learns from them.
+RANDOM = 10
+
 #: What is maximised.
 SCORE = "map_at_r"
 
@@ -53,6 +55,7 @@ def tune(
     workers: int | None,
     scheduler: str | None,
     say: Callable[[str], Any],
+    replace: bool = False,
 ) -> Path:
     """Try settings until there are ``trials`` of them, those of earlier commands included.
 
@@ -67,12 +70,15 @@ def tune(
         workers: Processes on this machine.
         scheduler: Address of a running cluster, in their place.
         say: Is told of every trial that ends.
+        replace: Whether stored settings give way whatever they are.
 
     Returns:
-        The file with the best settings.
+        The file of the best settings: those stored stay where they were found with other
+        parameters or data, by more trials, or with a better score.
 
     Raises:
-        InputError: No trial is asked for or none succeeded, a wrong parameter, no such cluster.
+        InputError: No trial is asked for or none succeeded, a wrong parameter, no such cluster;
+            the database of trials or the file of settings cannot be read.
     """
     if trials < 1:
         raise InputError(f"--trials: {trials} given; at least one is needed")
@@ -82,17 +88,31 @@ def tune(
     plan = plan_data_set(project, data_set, "equal", [method], 1, fixed)
     base, shared = plan.runs[0], plan.about.parameters.model_dump()
     base = base._replace(seed=SEED, parameters=merged(base.parameters, fixed))
-    study = _study(project, f"{data_set} {method} {base.settings}")
-    if not study.trials:
-        study.enqueue_trial(_own_settings(shared, method))
-    before = len(_complete(study))
-    to_do = max(0, trials - before)
-    say(f"{method} on {data_set}: {before} trials before, {to_do} to do")
-    if to_do:
-        with cluster(workers, scheduler, to_do, base.parameters["compute"]["threads"]) as client:
-            for trial, why in _tried(client, project, study, base, shared, to_do):
-                say(f"trial {trial.number}: {why or _score(trial)} with {_settings(trial)}")
-    return _write(project, study, base, data_set, method, say)
+    with _database_errors_shown_plainly():
+        study = _study(project, f"{data_set} {method} {base.settings}")
+        if not study.trials:
+            study.enqueue_trial(_own_settings(shared, method))
+        before = len(_complete(study))
+        to_do = max(0, trials - before)
+        say(f"{method} on {data_set}: {before} trials before, {to_do} to do")
+        if trials < RANDOM:
+            say(f"fewer than {RANDOM} trials are a random search: the sampler learns from so many")
+        if to_do:
+            threads = base.parameters["compute"]["threads"]
+            with cluster(workers, scheduler, to_do, threads) as client:
+                for trial, why in _tried(client, project, study, base, shared, to_do):
+                    score = f"MAP@R {100 * (trial.value or 0):.2f}"
+                    say(f"trial {trial.number}: {why or score} with {_settings(trial.params)}")
+        settings, found = _best(study, base, overrides, str(git_state(project)["commit"]))
+    say(f"{method} on {data_set}: {found}, with {_settings(dict(flat(settings)))}")
+    file = tuned_file(project, data_set, method)
+    kept = "" if replace else why_kept(file, found)
+    if kept:
+        say(f"{file.relative_to(project)} stays as it is: {kept}; --replace writes these")
+    else:
+        write_tuned(file, settings, found)
+        say(f"written: {file.relative_to(project)}")
+    return file
 
 
 def _study(project: Path, name: str) -> Study:
@@ -109,7 +129,9 @@ def _study(project: Path, name: str) -> Study:
     )
     # Another seed in each command, or its first trials would be those of the first one again.
     seed = len(study.trials)
-    study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    study.sampler = optuna.samplers.TPESampler(
+        n_startup_trials=RANDOM, seed=seed, constant_liar=True
+    )
     # Those of a killed command are tried again, with the same settings.
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         host, process = trial.user_attrs.get("of", (None, 0))
@@ -172,39 +194,38 @@ def _nested(item: tuple[str, float]) -> Nested:
     return {block: {name: item[1]}}
 
 
-def _score(trial: FrozenTrial) -> str:
-    return f"MAP@R {100 * (trial.value or 0):.2f}"
+def _settings(params: Mapping[str, float]) -> str:
+    return ", ".join(f"{name}={value:.4g}" for name, value in params.items())
 
 
-def _settings(trial: FrozenTrial) -> str:
-    return ", ".join(f"{name}={value:.4g}" for name, value in trial.params.items())
-
-
-def _write(
-    project: Path,
-    study: Study,
-    base: Run,
-    data_set: str,
-    method: str,
-    say: Callable[[str], Any],
-) -> Path:
+def _best(study: Study, base: Run, asked: Nested, commit: str) -> tuple[Nested, Found]:
     complete = _complete(study)
     if not any(trial.value for trial in complete):
-        raise InputError(f"{method} on {data_set}: every trial failed; no settings are written")
-    best = study.best_trial
-    file, commit = tuned_file(project, data_set, method), git_state(project)["commit"]
-    file.parent.mkdir(exist_ok=True)
-    settings = merged(*map(_nested, sorted(best.params.items())))
-    fixed = {k: v for k, v in base.parameters.items() if k not in ("tracking", "seed")}
-    partial = file.with_suffix(".partial")
-    partial.write_text(
-        f"# kedro tune --env {data_set} --method {method}: the best of {len(complete)} trials, "
-        f"{_score(best)}\n"
-        f"# on the validation images with seed {SEED}; commit {commit}, data {base.data_version}.\n"
-        f"# The same in all trials: {json.dumps(fixed)}\n"
-        + yaml.safe_dump(settings, sort_keys=False)
+        raise InputError(
+            f"{base.method} on {base.data_set}: every trial failed; no settings are written"
+        )
+    found = Found(
+        score=study.best_value,
+        trials=len(complete),
+        shared=base.settings,
+        parameters=asked,
+        data_version=base.data_version,
+        commit=commit,
     )
-    partial.replace(file)
-    say(f"{method} on {data_set}: {_score(best)} with {_settings(best)}")
-    say(f"written: {file.relative_to(project)}")
-    return file
+    return merged(*map(_nested, sorted(study.best_params.items()))), found
+
+
+@contextmanager
+def _database_errors_shown_plainly() -> Iterator[None]:
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except (StorageInternalError, DBAPIError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        reason = getattr(cause, "orig", cause)
+        raise InputError(
+            f"{STORAGE}, where all trials are kept: {reason}; if another command or backup holds "
+            "it, wait for its end; if it is damaged, move it away or bring back a copy; run again"
+        ) from error

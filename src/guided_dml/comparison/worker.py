@@ -94,7 +94,7 @@ def _record(
             },
             "parameters": parameters,
             "data_version": planned.data_version,
-            "device": device_name(parameters["compute"]["device"]),
+            "device": device_name(parameters["compute"]),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **facts,
         }

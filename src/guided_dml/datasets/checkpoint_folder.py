@@ -14,15 +14,18 @@ if TYPE_CHECKING:
 class CheckpointsDataset(AbstractDataset[None, "CheckpointStore"]):
     """A folder of checkpoints; one store a session, which knows what the session used."""
 
-    def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, *, path: str, interval: float = 10.0, metadata: dict[str, Any] | None = None
+    ) -> None:
         """Choose the folder.
 
         Args:
             path: The folder; it exists only while it holds a checkpoint.
+            interval: Seconds between two checkpoints of a training, at the ends of epochs.
             metadata: Ignored by Kedro; kedro-viz reads its layer there.
         """
         self.metadata = metadata
-        self._path = Path(path)
+        self._path, self._interval = Path(path), interval
         self._store: CheckpointStore | None = None
 
     def load(self) -> CheckpointStore:
@@ -30,7 +33,7 @@ class CheckpointsDataset(AbstractDataset[None, "CheckpointStore"]):
         from guided_dml.training.checkpoints import CheckpointStore
 
         if self._store is None:
-            self._store = CheckpointStore(self._path)
+            self._store = CheckpointStore(self._path, self._interval)
         return self._store
 
     def save(self, data: None) -> None:  # noqa: ARG002

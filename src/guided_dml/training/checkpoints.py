@@ -20,9 +20,6 @@ from torch.optim import SGD
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two checkpoints of a training, at the ends of epochs.
-INTERVAL = 10.0
-
 
 @dataclass
 class Checkpoint:
@@ -30,10 +27,12 @@ class Checkpoint:
 
     Attributes:
         path: The file; it is written beside its place and renamed, so it is whole or absent.
+        interval: Seconds from one writing to the next, at the ends of epochs.
         saved: When it was last written.
     """
 
     path: Path
+    interval: float
     saved: float
 
     def save_if_due(
@@ -49,7 +48,7 @@ class Checkpoint:
 
         The ``last`` epoch's is stored in any case: the run may be killed in a later step.
         """
-        if monotonic() - self.saved < INTERVAL and not last:
+        if monotonic() - self.saved < self.interval and not last:
             return
         from safetensors import SafetensorError
         from safetensors.torch import save_file
@@ -100,9 +99,14 @@ class Checkpoint:
 class CheckpointStore:
     """A folder of checkpoints, each under a hash of all that its training depends on."""
 
-    def __init__(self, folder: Path) -> None:
-        """Remember the folder; it is made when the first checkpoint is due."""
-        self._folder = folder
+    def __init__(self, folder: Path, interval: float = 10.0) -> None:
+        """Remember the folder; it is made when the first checkpoint is due.
+
+        Args:
+            folder: Of the checkpoints.
+            interval: Seconds between two checkpoints of a training.
+        """
+        self._folder, self._interval = folder, interval
         self._used: list[Path] = []
         self.resumed = False
         """Whether a training went on from where another process had left it."""
@@ -112,13 +116,13 @@ class CheckpointStore:
 
         Args:
             name: What is trained.
-            inputs: All parameters and data that the result depends on.
+            inputs: All that the result depends on: parameters, policy and data.
         """
         key = fingerprint(torch.__version__, _source_code(), *inputs)
         path = self._folder / f"{name}-{key}.safetensors"
         self._used.append(path)
         self.resumed |= path.exists()
-        return Checkpoint(path, saved=monotonic())
+        return Checkpoint(path, self._interval, saved=monotonic())
 
     def remove_used(self) -> None:
         """Remove the checkpoints of finished trainings: their results are stored."""

@@ -13,6 +13,7 @@ from torch import nn
 
 from guided_dml.blocks import ComputeParameters
 from guided_dml.errors import InputError
+from guided_dml.provenance import device_name
 
 # PyTorch reads it once, at the process's first matrix product on a GPU; without it a
 # deterministic one raises.
@@ -29,13 +30,15 @@ class Policy:
         device: Where the model and the images live.
         autocast: The reduced precision of the forward pass, or None for float32 throughout.
         deterministic: Whether only kernels that repeat their result exactly are allowed.
-        threads: Of the CPU; results depend on it.
+        threads: Of the CPU.
+        hardware: The name of what computes: other hardware or threads give other weights.
     """
 
     device: torch.device
     autocast: torch.dtype | None = None
     deterministic: bool = False
     threads: int = field(default_factory=torch.get_num_threads)
+    hardware: str = ""
 
     @classmethod
     def of(cls, parameters: ComputeParameters) -> Policy:
@@ -58,6 +61,7 @@ class Policy:
             autocast=torch.bfloat16 if reduced else None,
             deterministic=parameters.deterministic,
             threads=parameters.threads or torch.get_num_threads(),
+            hardware=device_name(parameters.model_dump()),
         )
 
     @contextmanager

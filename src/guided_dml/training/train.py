@@ -66,7 +66,7 @@ def train_embedder(
 
     order = generator(seed, "student batches")
     batches = RandomBatches(rows.to(policy.device), student.batch_size, order)
-    inputs = (method, student, compute, seed, normalisation or "raw", rows, answers, images)
+    inputs = (method, student, policy, seed, normalisation or "raw", rows, answers, images)
     checkpoint = checkpoints.of(method.name, *inputs) if checkpoints else None
     history = fit(model, loss_of, batches, student, policy, "student", checkpoint)
     return weights_of(network), history

@@ -64,7 +64,7 @@ def train_gemini(
         return gemini_loss(*local.float().chunk(2), *z, beta=gemini.beta, margin=gemini.margin)
 
     batches = TripletBatches(triplets, policy.device)
-    settings = (gemini, embedding_dimension, raw_pixel_training, compute, seed)
+    settings = (gemini, embedding_dimension, raw_pixel_training, policy, seed)
     inputs = ("gemini", *settings, normalisation, triplets, train_images)
     checkpoint = checkpoints.of(*inputs) if checkpoints else None
     history = fit(policy.place(model), loss_of, batches, gemini, policy, "gemini", checkpoint)
