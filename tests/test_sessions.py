@@ -146,12 +146,20 @@ def test_a_step_alone_reads_the_newest_and_records_what_it_read(finished: Path) 
 
 def test_an_old_version_can_be_brought_back(finished: Path) -> None:
     first, *_ = versions(finished, "guided/weights.safetensors")
-    saved = run(finished, "evaluation", load_versions={"guided.weights": first.parent.name})
+    saved = run(
+        finished,
+        "evaluation",
+        params={"seed": 5},
+        load_versions={"guided.weights": first.parent.name},
+    )
     old, new = (
         file(finished, f"07_model_output/digits/guided/query_embeddings.safetensors/{version}/q*")
         for version in (first.parent.name, saved)
     )
     assert old.read_bytes() == new.read_bytes()
+    # Figures and pages name the seed of the training, not that of the run which draws them.
+    page = file(finished, f"08_reporting/digits/guided/embedding_page.html/{saved}/*.html")
+    assert '"heading":"guided on digits, seed 0: where' in page.read_text("utf-8")
 
 
 def test_an_unknown_version_lists_the_known(finished: Path) -> None:

@@ -104,7 +104,7 @@ class TrackingHooks:
             self._recorder.soon("log_metrics", rows=[data], prefix=prefix)
         elif kind == "history":
             name = dataset_name.replace(".", "_").removesuffix("_history")
-            rows = data.to_dict("records")
+            rows = data.drop(columns="seed").to_dict("records")
             self._recorder.soon("log_metrics", rows=rows, prefix=f"{name}.", first=1)
         elif kind == "artifact":
             folder = dataset_name.split(".")[0] if "." in dataset_name else None

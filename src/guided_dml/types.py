@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     #: Tensors by name.
     Tensors = dict[str, Tensor]
-    #: A row an epoch: ``epoch``, ``loss``, ``learning_rate``, ``images_seen``.
+    #: A row an epoch: ``epoch``, ``loss``, ``learning_rate``, ``images_seen``, the run's ``seed``.
     History = DataFrame
     #: Where trainings leave their state; None where they leave none.
     Checkpoints = checkpoints.CheckpointStore | None

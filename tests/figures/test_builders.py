@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,17 @@ from PIL import Image
 
 from guided_dml.figures.curves import loss_figure
 from guided_dml.figures.plane import Points, to_plane
-from guided_dml.figures.retrieval_sheet import WRONG, queries_to_show, retrieval_figure
-from guided_dml.figures.scatter import embedding_figure, embedding_plot
-from guided_dml.figures.teacher import teacher_figure
+from guided_dml.figures.retrieval_sheet import (
+    WRONG,
+    Pictures,
+    queries_to_show,
+    retrieval_figure,
+)
+from guided_dml.figures.scatter import embedding_figure, embedding_plot, teacher_figure
+from guided_dml.figures.side_by_side import MapRow, embedding_grid
+from guided_dml.figures.style import run_title, short
 from guided_dml.types import LabelledImages
+from names import NAMES
 
 HISTORY = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "learning_rate": [0.1, 0.05]})
 
@@ -60,10 +68,25 @@ def test_embedding_plot_shows_every_point_once(
     assert sum(bool(trace.showlegend) for trace in plot.data) == 3
 
 
+def test_plotly_is_handed_text_that_it_reads_as_text(points: list[Points]) -> None:
+    points = [replace(one, names=["<i>$x$%{x}</i>"] * 15) for one in points]
+    plot = embedding_plot(points, ["<b>", "%{y}", "$z$"], "a <a> heading")
+    assert [trace.name for trace in plot.data[:3]] == ["&lt;b&gt;", "%{y}", "&#36;z&#36;"]
+    assert [trace.meta for trace in plot.data[:3]] == [trace.name for trace in plot.data[:3]]
+    assert {trace.hovertemplate for trace in plot.data} == {
+        "%{meta}<br>%{customdata}<extra></extra>"
+    }
+    assert plot.data[0].customdata[0] == "&lt;i&gt;&#36;x&#36;%{x}&lt;/i&gt;"
+    assert plot.layout.title.text == "a &lt;a&gt; heading"
+
+
 def test_teacher_and_loss_figures_can_be_drawn(
     points: list[Points], images: LabelledImages
 ) -> None:
-    assert drawn(teacher_figure(points[0], HISTORY, images.classes)).std() > 0
+    figure = teacher_figure(points[0], HISTORY, images.classes, "a heading")
+    assert drawn(figure).std() > 0
+    sizes = {text.get_fontsize() for axes in figure.axes for text in axes.get_xticklabels()}
+    assert len(sizes) == 1
     figure = loss_figure(HISTORY, "a heading")
     (line,) = figure.axes[0].get_lines()
     assert np.asarray(line.get_ydata()).tolist() == [2.0, 1.0]
@@ -72,8 +95,24 @@ def test_teacher_and_loss_figures_can_be_drawn(
 
 def test_sheet_marks_neighbours_of_another_class(images: LabelledImages) -> None:
     neighbours = np.array([[0, 1], [14, 2]])
-    query = LabelledImages(images.images[:2], images.labels[:2], images.classes, [])
-    figure = retrieval_figure(query, images, neighbours, np.array([0, 1]), "a heading")
+    names = [f"class/image_{i}.png" for i in range(14)] + ["14"]
+    query = Pictures(images.images[:2], images.labels[:2], ["0", "b.png"])
+    figure = retrieval_figure(
+        query,
+        Pictures(images.images, images.labels, names),
+        images.classes,
+        neighbours,
+        np.array([0, 1]),
+        "a heading",
+    )
+    assert [axes.get_xlabel() for axes in figure.axes] == [
+        "image 0",
+        "class/im…e_0.png",
+        "class/im…e_1.png",
+        "b.png",
+        "image 14",
+        "class/im…e_2.png",
+    ]
     colours = [axes.title.get_color() for axes in figure.axes]
     assert [colour == WRONG for colour in colours] == [False, False, False, False, True, False]
     assert drawn(figure).std() > 0
@@ -84,3 +123,64 @@ def test_sheet_shows_each_class_and_then_mistakes() -> None:
     right = np.array([True, False, True, True, False, False])
     assert queries_to_show(labels, right).tolist() == [2, 0, 4, 1, 5]
     assert queries_to_show(labels, right, most=2, mistakes=1).tolist() == [2, 0, 1]
+
+
+def test_a_figure_says_of_which_run_it_is_whatever_was_stored() -> None:
+    assert run_title("guided on digits", HISTORY.assign(seed=7)) == "guided on digits, seed 7"
+    assert run_title("guided on digits", HISTORY) == "guided on digits"
+
+
+def named() -> tuple[list[Points], Pictures]:
+    """One point and one image of each of the hard names."""
+    count = len(NAMES)
+    arrays: dict[str, Any] = {
+        "embeddings": np.random.default_rng(0).normal(size=(count, 2)).astype(np.float32),
+        "labels": np.arange(count),
+        "names": NAMES,
+    }
+    images = np.zeros((count, 3, 2, 2), np.uint8)
+    return to_plane(dict.fromkeys(NAMES[:2], arrays), 100), Pictures(
+        images, np.arange(count), NAMES
+    )
+
+
+@pytest.mark.parametrize("name", [NAMES[0], NAMES[1], NAMES[-3]])
+def test_any_names_can_be_drawn(name: str) -> None:
+    points, pictures = named()
+    heading, rows = f"guided on {name}, seed 0", np.arange(len(NAMES))
+    figures = [
+        embedding_figure(points, NAMES, heading),
+        teacher_figure(points[0], HISTORY, NAMES, heading),
+        embedding_grid([MapRow(name, NAMES, [points[0], None])], [name, "b"], heading),
+        retrieval_figure(
+            pictures,
+            pictures,
+            NAMES,
+            rows[-len(rows) // 5 * 5 :].reshape(-1, 5),
+            rows[::5],
+            heading,
+        ),
+    ]
+    for figure in figures:
+        assert drawn(figure).std() > 0
+        assert name in figure.get_suptitle()
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == [*map(short, NAMES)]
+    embedding_plot(points, NAMES, heading).to_json().encode()
+
+
+@pytest.mark.parametrize("count", [1, 2, 30, 100, 1000])
+def test_legends_name_as_many_classes_as_can_be_read(count: int) -> None:
+    arrays: dict[str, Any] = {
+        "embeddings": np.random.default_rng(0).normal(size=(count, 2)).astype(np.float32),
+        "labels": np.arange(count),
+    }
+    classes = [f"class number {i}" for i in range(count)]
+    figure = embedding_figure(to_plane({"images": arrays}, 2000), classes, "a heading")
+    figure.savefig(io.BytesIO(), dpi=50)
+    (legend,) = figure.legends
+    named = [text.get_text() for text in legend.get_texts()]
+    assert named == (classes if count <= 100 else [*classes[:99], "and 901 more"])
+    shown, page = legend.get_window_extent(), figure.bbox
+    assert page.y0 <= shown.y0 < shown.y1 <= page.y1
+    assert shown.x1 <= page.x1
+    assert figure.axes[0].get_window_extent().width > 0.25 * page.width

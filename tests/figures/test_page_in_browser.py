@@ -17,6 +17,8 @@ import pytest
 
 from guided_dml.figures.page import Choice, Group, atlas_page, embedding_page
 from guided_dml.figures.plane import to_plane
+from guided_dml.figures.style import visible
+from names import NAMES
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")),
@@ -118,22 +120,22 @@ def test_another_data_set_and_method_can_be_chosen(browser: Browser, tmp_path: P
     page.write_text(atlas_page(groups, {"x": small, "y": coloured}, "an atlas"), "utf-8")
     browser.open(page)
     assert browser.ask("[...$('#group').options].map(o => o.text)") == ["first", "second"]
-    assert browser.point_at(3) == "b, image 3"
+    assert browser.point_at(3) == "b\nimage 3"
     window = browser.ask("view")
     browser.choose("#set", 1)
     assert browser.ask("set.title") == "margin (6)"
     assert browser.ask("view.scale") == pytest.approx(window["scale"] / 1e3)
-    assert browser.point_at(4) == "c, image 4"
+    assert browser.point_at(4) == "c\nimage 4"
     first = browser.ask("card.firstChild.style.backgroundImage")
     assert first.startswith('url("data:image/webp')
     browser.choose("#group", 1)
     assert browser.ask("set.title") == "margin (6)"  # (the same method, though in another place)
     legend = browser.ask("[...$('#classes').children].map(l => l.innerText)")
     assert legend == ["d", "e", "f"]
-    assert browser.point_at(0) == "d, image 0"
+    assert browser.point_at(0) == "d\nimage 0"
     assert browser.ask("card.firstChild.style.backgroundImage") != first
     browser.choose("#set", 0)
-    assert browser.point_at(5) == "f, image 5"
+    assert browser.point_at(5) == "f\nimage 5"
     assert browser.ask("card.firstChild.hidden") is True  # (it has no images)
     assert browser.complaints() == []
 
@@ -148,7 +150,7 @@ def test_sets_of_one_embedding_share_their_window(browser: Browser, tmp_path: Pa
     browser.choose("#set", 1)
     assert browser.ask("view") == window
     assert browser.ask("$('#group').hidden") is True
-    assert browser.point_at(2) == "b, image 2"
+    assert browser.point_at(2) == "b\nimage 2"
     assert browser.complaints() == []
 
 
@@ -157,3 +159,36 @@ def test_a_page_without_embeddings_says_so(browser: Browser, tmp_path: Path) -> 
     page.write_text(atlas_page([], {}, "an atlas"), "utf-8")
     browser.open(page)
     assert browser.ask("$('#axes').innerText") == "no embedding is stored"
+
+
+def test_any_names_are_shown_as_they_are(browser: Browser, tmp_path: Path) -> None:
+    count = len(NAMES)
+    arrays: dict[str, Any] = {
+        "embeddings": np.stack([np.arange(count) % 5, np.arange(count) // 5], 1).astype(np.float32),
+        "labels": np.arange(count),
+        "names": [f"{name}.png" for name in NAMES],
+    }
+    points = to_plane({NAMES[0]: arrays}, most=100)[0]
+    page = tmp_path / "page.html"
+    images = np.zeros((count, 1, 8, 8), np.uint8)
+    page.write_text(embedding_page([(points, images)], NAMES, NAMES[-2]), "utf-8")
+    browser.open(page)
+    assert browser.ask("[...$('#classes').children].map(l => l.title)") == [*map(visible, NAMES)]
+    widths = browser.ask("[...$('#classes').children].map(l => l.lastChild.offsetWidth)")
+    assert min(widths) > 0
+    assert max(widths) < 240
+    for i in range(count):
+        said = browser.ask(f"(hovered = {i}, show(10, 10), card.lastChild.textContent)")
+        assert said == visible(f"{NAMES[i]}.png")
+    assert browser.ask("document.title") == NAMES[-2]
+    browser.ask("$('#all').click()")
+    assert browser.ask("shown.some(Boolean)") is False
+    assert browser.complaints() == []
+
+
+def test_what_goes_wrong_is_said_on_the_page(browser: Browser, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    whole = embedding_page([], ["a"], "a heading")
+    page.write_text(whole.replace('{"heading"', "{heading"), "utf-8")
+    browser.open(page)
+    assert "This page cannot be shown" in browser.ask("document.body.innerText")

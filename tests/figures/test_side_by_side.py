@@ -89,6 +89,17 @@ def test_cost_shows_the_score_asked_for_against_the_seconds() -> None:
     assert drawn(figure).std() > 0
 
 
+def test_cost_and_scores_stay_between_0_and_100_and_leave_out_what_is_missing() -> None:
+    means = [[0.01, 0.02], [0.99, 1.0], [math.nan, math.nan]]
+    panels = [panel("$$", means, names=["$a$", "_b", "c"])]
+    cost, scores = cost_figure(panels, "MAP@R", "$$"), scores_figure(panels, "$$")
+    assert cost.axes[0].get_ylim() == (0, 100)
+    assert scores.axes[0].get_ylim()[0] == 0
+    for figure in (cost, scores):
+        assert drawn(figure).std() > 0
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == ["$a$", "_b", "c"]
+
+
 def points(scale: float) -> Points:
     xy = scale * np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
     arrays: dict[str, Any] = {"embeddings": xy, "labels": np.arange(30) % 3}

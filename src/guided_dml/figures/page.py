@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from guided_dml.figures.plane import Points, class_colours
+from guided_dml.figures.plane import Points, class_colours, rounded
+from guided_dml.figures.style import visible
 
 #: Points of one set on the page: each brings its image along.
 MOST_POINTS = 2_000
@@ -82,12 +83,12 @@ def atlas_page(
     """
     places = {key: place for place, key in enumerate(pictures)}
     content = {
-        "heading": heading,
+        "heading": visible(heading),
         "pictures": [_picture(images) for images in pictures.values()],
         "groups": [
             {
-                "name": group.name,
-                "classes": group.classes,
+                "name": visible(group.name) if group.name else "",
+                "classes": [visible(name) for name in group.classes],
                 "colours": class_colours(len(group.classes)),
                 "oneWindow": group.one_window,
                 "sets": [_set(choice, places) for choice in group.sets],
@@ -96,28 +97,24 @@ def atlas_page(
         ],
     }
     template = files("guided_dml.figures").joinpath("page.html").read_text("utf-8")
-    # "</" inside a class name would end the script element.
-    text = json.dumps(content, separators=(",", ":")).replace("</", "<\\/")
+    # No name is to end or to comment out the element that holds the content: no "<" is in it.
+    text = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
     return template.replace("__CONTENT__", text)
 
 
 def _set(choice: Choice, places: Mapping[str, int]) -> dict[str, object]:
     points = choice.points
+    x, y = rounded(points.xy)
     return {
         "kind": choice.kind,
-        "title": points.title,
+        "title": visible(points.title),
         "axes": points.axes,
-        "x": _rounded(points.xy[:, 0]),
-        "y": _rounded(points.xy[:, 1]),
+        "x": x,
+        "y": y,
         "labels": points.labels.tolist(),
-        "rows": points.rows.tolist(),
+        "names": [visible(name) for name in points.names],
         "picture": None if choice.picture is None else places[choice.picture],
     }
-
-
-def _rounded(values: NDArray[np.float32]) -> list[float]:
-    """Return five significant digits: enough for a screen at any scale of the embedding."""
-    return [float(f"{value:.5g}") for value in values]
 
 
 def _picture(images: NDArray[np.uint8]) -> dict[str, object]:

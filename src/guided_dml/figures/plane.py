@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import to_hex
+from matplotlib.colors import hsv_to_rgb, to_hex
 from numpy.typing import NDArray
+
+from guided_dml.errors import InputError
 
 Array = NDArray[np.float32]
 
@@ -22,6 +26,7 @@ class Points:
         labels: int64 ``[N]``.
         axes: What the two axes are.
         rows: int64 ``[N]``, the index of each point in the whole set.
+        names: What the image of each point is called.
         of: Size of the whole set.
     """
 
@@ -30,6 +35,7 @@ class Points:
     labels: NDArray[np.int64]
     axes: tuple[str, str]
     rows: NDArray[np.int64]
+    names: list[str]
     of: int
 
     @property
@@ -40,25 +46,34 @@ class Points:
         return f"{self.name} ({len(self.rows):,} of {self.of:,})"
 
 
-def to_plane(sets: dict[str, dict[str, NDArray[np.generic]]], most: int) -> list[Points]:
+def to_plane(sets: Mapping[str, Mapping[str, Any]], most: int) -> list[Points]:
     """Prepare sets of embeddings for drawing, all in the same plane.
 
     With D > 2 the plane is that of the first two principal components of the first set, and the
     axes say so.
 
     Args:
-        sets: Name to ``embeddings`` float ``[N, D]`` and ``labels`` int64 ``[N]``.
+        sets: Name to ``embeddings`` float ``[N, D]``, ``labels`` int64 ``[N]`` and, where the
+            images have names, these as ``names``, N strings; else they have their numbers.
         most: Points drawn of a set; of a larger one an evenly spaced selection is taken.
+
+    Raises:
+        InputError: An embedding is not finite; names the set.
     """
+    for name, arrays in sets.items():
+        if not np.isfinite(arrays["embeddings"]).all():
+            raise InputError(f"{name}: not all embeddings are finite; they cannot be drawn")
     first = next(iter(sets.values()))["embeddings"]
-    centre, axes, names = _plane(np.asarray(first, np.float32))
+    centre, axes, titles = _plane(np.asarray(first, np.float64))
     drawn = []
     for name, arrays in sets.items():
         total = len(arrays["labels"])
         rows = evenly_spaced(total, most)
-        chosen = np.asarray(arrays["embeddings"], np.float32)[rows]
+        chosen = np.asarray(arrays["embeddings"], np.float64)[rows]
         xy = ((chosen - centre) @ axes).astype(np.float32)
-        drawn.append(Points(name, xy, np.asarray(arrays["labels"])[rows], names, rows, total))
+        labels, known = np.asarray(arrays["labels"])[rows], arrays.get("names") or range(total)
+        names = [image_title(str(known[row])) for row in rows.tolist()]
+        drawn.append(Points(name, xy, labels, titles, rows, names, total))
     return drawn
 
 
@@ -67,21 +82,45 @@ def evenly_spaced(total: int, most: int) -> NDArray[np.int64]:
     return np.linspace(0, total - 1, min(most, total)).round().astype(np.int64)
 
 
-def _plane(embeddings: Array) -> tuple[Array, Array, tuple[str, str]]:
+def _plane(
+    embeddings: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, str]]:
     """Return a centre [D], two axes [D, 2] and their names."""
     dimension = embeddings.shape[1]
     if dimension <= 2:
         names = ("dimension 1", "dimension 2" if dimension == 2 else "")
-        return np.zeros(dimension, np.float32), np.eye(dimension, 2, dtype=np.float32), names
+        return np.zeros(dimension), np.eye(dimension, 2), names
     centre = embeddings.mean(0)
     covariance = np.cov(embeddings - centre, rowvar=False)
     variances, vectors = np.linalg.eigh(covariance)
-    shares = variances[::-1][:2] / max(variances.sum(), 1e-12)
+    shares = variances[::-1][:2] / (variances.sum() or 1)
     first, second = (
         f"principal component {rank} of {dimension} dimensions ({share:.0%} of the variance)"
         for rank, share in enumerate(shares, start=1)
     )
-    return centre, vectors[:, ::-1][:, :2].astype(np.float32), (first, second)
+    return centre, vectors[:, ::-1][:, :2], (first, second)
+
+
+def window(sets: Sequence[Points]) -> dict[str, tuple[float, float]]:
+    """Return the limits of a square panel that shows all points of the sets."""
+    everything = np.concatenate([points.xy for points in sets]).astype(np.float64)
+    low, high = everything.min(0), everything.max(0)
+    (x, y), reach = (low + high) / 2, 0.54 * float((high - low).max() or 1)
+    return {"xlim": (x - reach, x + reach), "ylim": (y - reach, y + reach)}
+
+
+def rounded(xy: Array) -> list[list[float]]:
+    """Return the x and the y of points, to a hundred-thousandth of what they span."""
+    span = float(np.ptp(xy.astype(np.float64), axis=0).max()) or 1.0
+    values: list[list[float]] = np.round(
+        xy.T.astype(float), 6 - int(np.ceil(np.log10(span)))
+    ).tolist()
+    return values
+
+
+def image_title(name: str) -> str:
+    """Return what an image is called where it is shown: its file's name, or its number."""
+    return f"image {name}" if name.isdecimal() else name
 
 
 def class_colours(count: int) -> list[str]:
@@ -89,4 +128,8 @@ def class_colours(count: int) -> list[str]:
     if count <= 20:
         palette = colormaps["tab10" if count <= 10 else "tab20"]
         return [to_hex(palette(i)) for i in range(count)]
-    return [to_hex(colormaps["hsv"](i / count)) for i in range(count)]
+    # Steps of the golden ratio keep neighbours apart in hue, however many there are.
+    place = np.arange(count)
+    tones = np.array([(0.95, 0.85), (0.6, 0.95), (0.9, 0.6), (0.5, 0.75)])
+    hsv = np.column_stack([place * 0.618034 % 1, tones[place % 4]])
+    return [to_hex(colour) for colour in hsv_to_rgb(hsv)]

@@ -2,61 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from guided_dml.types import LabelledImages
+from guided_dml.figures.plane import image_title
+from guided_dml.figures.style import STYLE, set_title, short
 
 RIGHT, WRONG = "#2e8b57", "#d62728"
 
 
+class Pictures(NamedTuple):
+    """A set of images, as shown.
+
+    Attributes:
+        images: uint8 ``[N, C, H, W]``.
+        labels: int64 ``[N]``.
+        names: What each image is called.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    names: Sequence[str]
+
+
+@rc_context(STYLE)
 def retrieval_figure(
-    query: LabelledImages,
-    reference: LabelledImages,
+    query: Pictures,
+    reference: Pictures,
+    classes: Sequence[str],
     neighbours: NDArray[np.int64],
     rows: NDArray[np.int64],
     heading: str,
 ) -> Figure:
     """Draw a row a query: the query, then its nearest references, wrong ones framed in red.
 
+    The class of an image stands above it, its name below.
+
     Args:
         query: The query images.
         reference: The reference images.
+        classes: The class names.
         neighbours: int64 ``[n, k]``: for each query shown the indices of its nearest references.
         rows: int64 ``[n]``: the queries to show.
         heading: Title.
     """
     shown = neighbours.shape[1]
-    figure = Figure(figsize=(0.95 * (shown + 1) + 0.6, 1.12 * len(rows) + 0.8))
+    width, height = 1.05 * (shown + 1) + 0.3, 1.24 * len(rows) + 0.9
+    figure = Figure(figsize=(width, height))
     panels = figure.subplots(len(rows), shown + 1, squeeze=False)
-    names = query.classes
-    for line, row, nearest in zip(panels, rows, neighbours, strict=True):
-        truth = int(query.labels[row])
-        _show(line[0], query.images[row], f"query: {_short(names[truth])}", "black")
+    for line, row, nearest in zip(panels, rows.tolist(), neighbours.tolist(), strict=True):
+        truth = query.labels[row]
+        _show(line[0], query, row, f"query: {short(classes[truth], 9)}", "black")
         for panel, index in zip(line[1:], nearest, strict=True):
-            label = int(reference.labels[index])
+            label = reference.labels[index]
             colour = RIGHT if label == truth else WRONG
-            _show(panel, reference.images[index], _short(names[label]), colour)
-    top = 1 - 0.5 / figure.get_figheight()
-    figure.subplots_adjust(0.02, 0.02, 0.98, top - 0.15 / figure.get_figheight(), 0.15, 0.45)
-    figure.suptitle(heading, fontsize=11, y=1 - 0.12 / figure.get_figheight(), va="top")
+            _show(panel, reference, index, short(classes[label], 14), colour)
+    figure.subplots_adjust(0.02, 0.25 / height, 0.98, 1 - 0.85 / height, 0.1, 0.38)
+    set_title(figure, heading, y=1 - 0.15 / height)
     return figure
 
 
-def _show(panel: Axes, image: NDArray[np.uint8], caption: str, colour: str) -> None:
-    grey = len(image) == 1
-    panel.imshow(image[0] if grey else image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
-    panel.set_xticks([])
-    panel.set_yticks([])
-    panel.set_title(caption, fontsize=7, color=colour, pad=2)
+def _show(panel: Axes, pictures: Pictures, index: int, caption: str, colour: str) -> None:
+    image = pictures.images[index]
+    panel.imshow(image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
+    panel.set(xticks=[], yticks=[])
+    panel.set_title(caption, fontsize=7, color=colour, pad=3)
+    panel.set_xlabel(
+        short(image_title(pictures.names[index]), 16), fontsize=6, color="#555", labelpad=2
+    )
     for spine in panel.spines.values():
         spine.set(color=colour, linewidth=2.5 if colour == WRONG else 1)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 12 else name[:11] + "…"
 
 
 def queries_to_show(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from guided_dml.figures.plane import Points, class_colours
+from guided_dml.figures.curves import draw_losses
+from guided_dml.figures.plane import Points, class_colours, rounded, window
+from guided_dml.figures.style import STYLE, add_legend, legend_width, set_title, short, visible
+from guided_dml.types import History
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as Plot
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
 MOST_POINTS = 5_000
 
 
+@rc_context(STYLE)
 def embedding_figure(sets: list[Points], classes: list[str], heading: str) -> Figure:
     """Draw one panel a set, side by side on the same axes, coloured by class.
 
@@ -25,46 +31,50 @@ def embedding_figure(sets: list[Points], classes: list[str], heading: str) -> Fi
         classes: The class names, for the legend.
         heading: Title above all panels.
     """
-    figure = Figure(figsize=(5.2 * len(sets) + 1.8, 5.4), layout="constrained")
+    size = (4.9 * len(sets) + 0.5 + legend_width(classes), 5.4)
+    figure = Figure(figsize=size, layout="compressed")
     panels = figure.subplots(1, len(sets), sharex=True, sharey=True, squeeze=False)[0]
-    everything = np.concatenate([points.xy for points in sets])
-    low, high = everything.min(0), everything.max(0)
-    (x, y), reach = (low + high) / 2, 0.54 * float((high - low).max() or 1)
-    panels[0].set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach))
     for panel, points in zip(panels, sets, strict=True):
         draw_points(panel, points, len(classes))
-    panels[0].set_ylabel(sets[0].axes[1], fontsize=9)
-    legend_of_classes(figure, panels[0], classes)
-    figure.suptitle(heading, fontsize=13)
+    panels[0].set(**window(sets))
+    panels[0].set_ylabel(sets[0].axes[1])
+    add_legend(figure, classes, class_colours(len(classes)))
+    set_title(figure, heading)
+    return figure
+
+
+@rc_context(STYLE)
+def teacher_figure(points: Points, history: History, classes: list[str], heading: str) -> Figure:
+    """Draw the teacher's embeddings beside GEMINI's loss.
+
+    Args:
+        points: The teacher embeddings in the plane.
+        history: GEMINI's training.
+        classes: The class names, for the legend.
+        heading: Title above both panels.
+    """
+    size = (11.2 + legend_width(classes), 5.4)
+    figure = Figure(figsize=size, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    draw_points(left, points, len(classes))
+    left.set_ylabel(points.axes[1])
+    draw_losses(right, history)
+    right.set_title("GEMINI's loss (Eq. 5)")
+    add_legend(figure, classes, class_colours(len(classes)))
+    set_title(figure, heading)
     return figure
 
 
 def draw_points(panel: Axes, points: Points, classes: int) -> None:
-    """Draw one set into a panel."""
-    size = 14 if len(points.xy) <= 1500 else 5
-    for label, colour in enumerate(class_colours(classes)):
-        some = points.xy[points.labels == label]
-        panel.scatter(some[:, 0], some[:, 1], s=size, color=colour, alpha=0.7, linewidths=0)
-    panel.set_title(points.title, fontsize=11)
-    panel.set_xlabel(points.axes[0], fontsize=9)
-    panel.set_aspect("equal", adjustable="box")
-    panel.grid(alpha=0.25)
-    panel.tick_params(labelsize=8)
-
-
-def legend_of_classes(figure: Figure, panel: Axes, classes: list[str]) -> None:
-    """Put the names of the classes to the right of all panels."""
-    handles = [
-        panel.scatter([], [], s=40, color=colour, label=name)
-        for name, colour in zip(classes, class_colours(len(classes)), strict=True)
-    ]
-    figure.legend(
-        handles=handles,
-        loc="outside right center",
-        frameon=False,
-        fontsize=9,
-        ncols=1 + len(classes) // 26,
-    )
+    """Draw one set into a square panel that shows all of it."""
+    colours = np.array(class_colours(classes))[points.labels]
+    area = 14 if len(colours) <= 1500 else 5
+    x, y = points.xy.T
+    panel.scatter(x, y, s=area, c=colours, alpha=0.7, linewidths=0)
+    panel.set_title(short(points.title, 60))
+    panel.set_xlabel(points.axes[0])
+    panel.set_box_aspect(1)
+    panel.set(**window([points]))
 
 
 def embedding_plot(sets: list[Points], classes: list[str], heading: str) -> Plot:
@@ -72,30 +82,32 @@ def embedding_plot(sets: list[Points], classes: list[str], heading: str) -> Plot
     from plotly.graph_objects import Scattergl
     from plotly.subplots import make_subplots
 
-    titles = [points.title for points in sets]
     plot = make_subplots(
         rows=1,
         cols=len(sets),
-        subplot_titles=titles,
+        subplot_titles=[_plain(visible(points.title)) for points in sets],
         shared_xaxes="all",
         shared_yaxes="all",
         horizontal_spacing=0.03,
     )
     colours = class_colours(len(classes))
     for column, points in enumerate(sets, start=1):
+        xy = np.array(rounded(points.xy))
+        names = np.array([_plain(visible(name)) for name in points.names], object)
         for label, name in enumerate(classes):
             some = points.labels == label
             plot.add_trace(
                 Scattergl(
-                    x=points.xy[some, 0].round(4).tolist(),
-                    y=points.xy[some, 1].round(4).tolist(),
-                    customdata=points.rows[some].tolist(),
+                    x=xy[0, some].tolist(),
+                    y=xy[1, some].tolist(),
+                    customdata=names[some].tolist(),
                     mode="markers",
                     marker={"size": 4, "color": colours[label], "opacity": 0.75},
-                    name=name,
-                    legendgroup=name,
+                    name=_plain(short(name)),
+                    meta=_plain(visible(name)),
+                    legendgroup=str(label),
                     showlegend=column == 1,
-                    hovertemplate=f"{name}, image %{{customdata}}<extra></extra>",
+                    hovertemplate="%{meta}<br>%{customdata}<extra></extra>",
                 ),
                 row=1,
                 col=column,
@@ -103,6 +115,14 @@ def embedding_plot(sets: list[Points], classes: list[str], heading: str) -> Plot
         plot.update_xaxes(title_text=points.axes[0], row=1, col=column)
     plot.update_yaxes(title_text=sets[0].axes[1], row=1, col=1)
     plot.update_layout(
-        title=heading, template="plotly_white", height=520, legend={"itemsizing": "constant"}
+        title=_plain(visible(heading)),
+        template="plotly_white",
+        height=520,
+        legend={"itemsizing": "constant"},
     )
     return plot
+
+
+def _plain(text: str) -> str:
+    """Return what plotly, which reads HTML and formulas in every text, shows as ``text``."""
+    return escape(text, quote=False).replace("$", "&#36;")

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import fill
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from guided_dml.figures.plane import Points, class_colours
+from guided_dml.figures.scatter import draw_points
+from guided_dml.figures.style import STYLE, add_legend, legend_width, set_title, short
 
 #: The most panels in a row of a figure.
 ACROSS = 2
+
+#: Lines of a legend in the grid of embeddings.
+NAMED = 15
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class MapRow:
     maps: list[Points | None]
 
 
+@rc_context(STYLE)
 def scores_figure(panels: Sequence[Methods], heading: str) -> Figure:
     """Draw the scores as bars with their 95 % intervals, a panel a data set and protocol.
 
@@ -67,7 +72,7 @@ def scores_figure(panels: Sequence[Methods], heading: str) -> Figure:
     for ax, panel in zip(axes, panels, strict=True):
         _draw_bars(ax, panel)
     _legend(figure, panels)
-    figure.suptitle(heading, fontsize=13)
+    set_title(figure, heading)
     return figure
 
 
@@ -94,15 +99,15 @@ def _draw_bars(ax: Axes, panel: Methods) -> None:
             lw=1,
         )
     above = f" (the axis begins at {floor:.0f} %)" if floor else ""
-    ax.set_title(panel.title + above, fontsize=11)
+    ax.set_title(short(panel.title, 60) + above)
     ax.set_xticks(np.arange(len(panel.scores)), panel.scores)
     ax.set_xlim(-0.55, len(panel.scores) - 0.45)
-    ax.set_ylim(floor, max(highest + 0.05 * (highest - floor), floor + 1))
+    ax.set_ylim(floor, max(min(highest + 0.05 * (highest - floor), 102), floor + 1))
     ax.set_ylabel("%")
-    ax.grid(axis="y", alpha=0.25)
-    ax.set_axisbelow(True)
+    ax.grid(visible=False, axis="x")
 
 
+@rc_context(STYLE)
 def cost_figure(panels: Sequence[Methods], score: str, heading: str) -> Figure:
     """Draw a score against the seconds of a run, a panel a data set and protocol.
 
@@ -115,17 +120,19 @@ def cost_figure(panels: Sequence[Methods], score: str, heading: str) -> Figure:
     for ax, panel in zip(axes, panels, strict=True):
         column = panel.scores.index(score)
         means, errors = 100 * panel.means[:, column], 100 * panel.half_widths[:, column]
-        for x, y, error, colour in zip(panel.seconds, means, errors, panel.colours, strict=True):
+        for x, y, error, place in zip(panel.seconds, means, errors, panel.colours, strict=True):
             drawn = error if np.isfinite(error) else None
-            ax.errorbar(x, y, drawn, fmt="o", ms=8, color=_colour(colour), capsize=3, lw=1.4)
+            ax.errorbar(x, y, drawn, fmt="none", ecolor=_colour(place), capsize=3, lw=1.4)
+            ax.plot(x, y, "o", ms=8, color=_colour(place), clip_on=False)
         _time_axis(ax, panel.seconds)
         ax.margins(0.12, 0.14)
-        ax.set_title(panel.title, fontsize=11)
+        low, high = ax.get_ylim()
+        ax.set_ylim(max(low, 0), min(high, 100))
+        ax.set_title(short(panel.title, 60))
         ax.set_xlabel("seconds of a run (median)")
         ax.set_ylabel(f"{score} (%)")
-        ax.grid(alpha=0.25)
     _legend(figure, panels, "o")
-    figure.suptitle(heading, fontsize=13)
+    set_title(figure, heading)
     return figure
 
 
@@ -139,6 +146,7 @@ def _time_axis(ax: Axes, seconds: NDArray[np.float64]) -> None:
         ax.xaxis.set_major_locator(MaxNLocator(6))
 
 
+@rc_context(STYLE)
 def embedding_grid(rows: Sequence[MapRow], columns: Sequence[str], heading: str) -> Figure:
     """Draw the embeddings: a row a data set and protocol, a column a method.
 
@@ -148,62 +156,42 @@ def embedding_grid(rows: Sequence[MapRow], columns: Sequence[str], heading: str)
         heading: Title.
     """
     side = 2.35 if len(columns) > 3 else 3.4
-    size = (side * len(columns) + 1.9, side * 1.08 * len(rows) + 0.9)
-    spacing = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.05, wspace=0.02, hspace=0.02)
-    figure = Figure(figsize=size, layout=spacing)
+    legend = max(legend_width(row.classes, NAMED) for row in rows)
+    size = (side * len(columns) + 0.6 + legend, side * 1.08 * len(rows) + 0.6)
+    figure = Figure(figsize=size, layout="compressed")
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
     for row, line in zip(rows, grid, strict=True):
         for panel, points in zip(line, row.maps, strict=True):
             _draw_map(panel, points, len(row.classes))
-        line[0].set_ylabel(row.title, fontsize=10)
-        _row_legend(line[-1], row.classes)
+        line[0].set_ylabel("\n".join(short(text, 44) for text in row.title.split("\n")))
+        add_legend(
+            line[-1],
+            row.classes,
+            class_colours(len(row.classes)),
+            most=NAMED,
+            loc="center left",
+            bbox_to_anchor=(1.02, 0.5),
+            fontsize=8,
+            labelspacing=0.3,
+            borderpad=0,
+        )
     for panel, name in zip(grid[0], columns, strict=True):
-        panel.set_title(name, fontsize=10)
-    figure.suptitle(fill(heading, int(9 * size[0])), fontsize=13)
+        panel.set_title(short(name))
+    set_title(figure, heading)
     return figure
 
 
 def _draw_map(panel: Axes, points: Points | None, classes: int) -> None:
-    panel.tick_params(labelsize=6, length=2, pad=1.5)
     if points is None:
         panel.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1))
         panel.text(0.5, 0.5, "not stored", ha="center", va="center", color="#888", fontsize=8)
         panel.set_box_aspect(1)
         return
-    size = 5 if len(points.xy) <= 600 else 2
-    colours = np.array(class_colours(classes))
-    panel.scatter(
-        points.xy[:, 0], points.xy[:, 1], s=size, c=colours[points.labels], alpha=0.7, linewidths=0
-    )
-    low, high = points.xy.min(0), points.xy.max(0)
-    (x, y), reach = (low + high) / 2, 0.55 * float((high - low).max() or 1)
-    panel.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach))
-    panel.set_box_aspect(1)
+    draw_points(panel, points, classes)
+    panel.set(title="", xlabel="")
+    panel.tick_params(labelsize=6, length=2, pad=1.5)
     panel.xaxis.set_major_locator(MaxNLocator(4))
     panel.yaxis.set_major_locator(MaxNLocator(4))
-    panel.grid(alpha=0.2)
-
-
-def _row_legend(panel: Axes, classes: list[str]) -> None:
-    colours = class_colours(len(classes))
-    handles = [
-        panel.scatter([], [], s=22, color=colour, label=name)
-        for name, colour in zip(classes, colours, strict=True)
-    ]
-    shown = handles[:14]
-    if len(handles) > len(shown):
-        more = panel.scatter([], [], alpha=0, label=f"and {len(handles) - len(shown)} more")
-        shown.append(more)
-    panel.legend(
-        handles=shown,
-        loc="center left",
-        bbox_to_anchor=(1.02, 0.5),
-        frameon=False,
-        fontsize=8,
-        labelspacing=0.3,
-        handletextpad=0.3,
-        borderpad=0,
-    )
 
 
 def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
@@ -218,17 +206,15 @@ def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
 
 
 def _legend(figure: Figure, panels: Sequence[Methods], marker: str = "s") -> None:
-    ax = figure.axes[0]
-    handles = [
-        ax.scatter([], [], s=55, marker=marker, color=_colour(colour), label=name)
-        for colour, name in sorted(set(_named(panels)))
-    ]
-    figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
-
-
-def _named(panels: Sequence[Methods]) -> Iterator[tuple[int, str]]:
-    for panel in panels:
-        yield from zip(panel.colours, panel.names, strict=True)
+    named = {
+        place: name
+        for panel in panels
+        for place, name in zip(panel.colours, panel.names, strict=True)
+    }
+    places = sorted(named)
+    add_legend(
+        figure, [named[place] for place in places], [_colour(place) for place in places], marker
+    )
 
 
 def _colour(place: int) -> str:

@@ -69,4 +69,4 @@ def train_embedder(
     inputs = (method, student, policy, seed, normalisation or "raw", rows, answers, images)
     checkpoint = checkpoints.of(method.name, *inputs) if checkpoints else None
     history = fit(model, loss_of, batches, student, policy, "student", checkpoint)
-    return weights_of(network), history
+    return weights_of(network), history.assign(seed=seed)

@@ -7,10 +7,13 @@ from typing import Any
 from guided_dml.blocks import ComputeParameters, EvaluationParameters, StudentParameters
 from guided_dml.errors import InputError
 from guided_dml.metrics.protocol import names_of, sets_of
-from guided_dml.types import Figure, History, LabelledImages, Plot, Tensors
+from guided_dml.types import Figure, History, Plot, Tensors
 
 #: Neighbours that the retrieval sheet shows of each query.
 NEIGHBOURS = 8
+
+#: What a picture of embeddings shows.
+PUTS = "where the network puts the images"
 
 
 def embed_images(
@@ -109,11 +112,12 @@ def score_embeddings(
     )
 
 
-def draw_loss(history: History) -> Figure:
+def draw_loss(history: History, run: str) -> Figure:
     """Draw loss and learning rate over the epochs."""
     from guided_dml.figures.curves import loss_figure
+    from guided_dml.figures.style import run_title
 
-    return loss_figure(history, "training of the embedding network")
+    return loss_figure(history, f"{run_title(run, history)}: training of the embedding network")
 
 
 def draw_embeddings(
@@ -121,14 +125,17 @@ def draw_embeddings(
     query_embeddings: Tensors,
     classes: list[str],
     queried: str,
+    history: History,
+    run: str,
 ) -> tuple[Figure, Plot]:
     """Draw references and queries in the plane: a picture, and an interactive plot."""
     from guided_dml.figures import plane, scatter
+    from guided_dml.figures.style import run_title
 
     points = plane.to_plane(
         _arrays(reference_embeddings, query_embeddings, queried), scatter.MOST_POINTS
     )
-    heading = "where the network puts the images"
+    heading = f"{run_title(run, history)}: {PUTS}"
     return (
         scatter.embedding_figure(points, classes, heading),
         scatter.embedding_plot(points, classes, heading),
@@ -143,16 +150,19 @@ def write_embedding_page(
     split: Tensors,
     classes: list[str],
     queried: str,
+    history: History,
+    run: str,
 ) -> str:
     """Return a self-contained HTML page of the embedding, with the image under the pointer."""
     from guided_dml.figures import page, plane
+    from guided_dml.figures.style import run_title
 
     sets = sets_of(train_images, test_images, split, queried)
     points = plane.to_plane(
         _arrays(reference_embeddings, query_embeddings, queried), page.MOST_POINTS
     )
     drawn = [(some, sets[some.name]["images"].numpy()[some.rows]) for some in points]
-    return page.embedding_page(drawn, classes, "where the network puts the images")
+    return page.embedding_page(drawn, classes, f"{run_title(run, history)}: {PUTS}")
 
 
 def draw_neighbours(
@@ -163,9 +173,12 @@ def draw_neighbours(
     split: Tensors,
     classes: list[str],
     queried: str,
+    history: History,
+    run: str,
 ) -> Figure:
     """Draw queries with their nearest references, wrong ones marked."""
-    from guided_dml.figures.retrieval_sheet import queries_to_show, retrieval_figure
+    from guided_dml.figures.retrieval_sheet import Pictures, queries_to_show, retrieval_figure
+    from guided_dml.figures.style import run_title
     from guided_dml.metrics.neighbours import nearest
 
     query, reference = query_embeddings["embeddings"], reference_embeddings["embeddings"]
@@ -173,15 +186,17 @@ def draw_neighbours(
     right = reference_embeddings["labels"][nearest(query, reference, k=1)[:, 0]] == labels
     rows = queries_to_show(labels.numpy(), right.numpy())
     neighbours = nearest(query[rows], reference, k=NEIGHBOURS)
-    sets = [
-        LabelledImages(part["images"].numpy(), part["labels"].numpy(), classes, [])
+    found, asked = (
+        Pictures(
+            part["images"].numpy(), part["labels"].numpy(), [*map(str, range(len(part["labels"])))]
+        )
         for part in sets_of(train_images, test_images, split, queried).values()
-    ]
-    heading = (
-        f"queries and their {NEIGHBOURS} nearest training images; red: another class\n"
-        "the first query of each class, then the first queries whose nearest image is wrong"
     )
-    return retrieval_figure(sets[1], sets[0], neighbours.numpy(), rows, heading)
+    heading = (
+        f"{run_title(run, history)}: queries and their {NEIGHBOURS} nearest training images\n"
+        "the first query of each class, then the first whose nearest image is wrong (red)"
+    )
+    return retrieval_figure(asked, found, classes, neighbours.numpy(), rows, heading)
 
 
 def _arrays(reference: Tensors, query: Tensors, queried: str) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from guided_dml.pipelines.evaluation.nodes import (
 
 IMAGES = ["train_images", "test_images", "split", "classes"]
 EMBEDDINGS = ["reference_embeddings", "query_embeddings"]
+DRAWN = ["params:evaluation.split", "history", "run"]
 
 
 def create_pipeline(method: str) -> Pipeline:
@@ -44,22 +45,22 @@ def create_pipeline(method: str) -> Pipeline:
             "scores",
             name="score_embeddings",
         ),
-        Node(draw_loss, ["history"], "loss_figure", name="draw_loss"),
+        Node(draw_loss, ["history", "run"], "loss_figure", name="draw_loss"),
         Node(
             draw_embeddings,
-            [*EMBEDDINGS, "classes", "params:evaluation.split"],
+            [*EMBEDDINGS, "classes", *DRAWN],
             ["embedding_figure", "embedding_plot"],
             name="draw_embeddings",
         ),
         Node(
             write_embedding_page,
-            [*EMBEDDINGS, *IMAGES, "params:evaluation.split"],
+            [*EMBEDDINGS, *IMAGES, *DRAWN],
             "embedding_page",
             name="write_embedding_page",
         ),
         Node(
             draw_neighbours,
-            [*EMBEDDINGS, *IMAGES, "params:evaluation.split"],
+            [*EMBEDDINGS, *IMAGES, *DRAWN],
             "retrieval_figure",
             name="draw_neighbours",
         ),

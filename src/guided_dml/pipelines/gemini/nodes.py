@@ -68,4 +68,4 @@ def train_gemini(
     inputs = ("gemini", *settings, normalisation, triplets, train_images)
     checkpoint = checkpoints.of(*inputs) if checkpoints else None
     history = fit(policy.place(model), loss_of, batches, gemini, policy, "gemini", checkpoint)
-    return weights_of(model), history
+    return weights_of(model), history.assign(seed=seed)

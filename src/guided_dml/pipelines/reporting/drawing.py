@@ -139,8 +139,8 @@ def atlas_groups(
 
 
 def _points(name: str, arrays: Arrays, rows: NDArray[np.int64]) -> Points:
-    chosen = {key: array[rows] for key, array in arrays.items()}
-    (points,) = to_plane({name: chosen}, len(rows))
+    chosen: dict[str, Any] = {key: array[rows] for key, array in arrays.items()}
+    (points,) = to_plane({name: chosen | {"names": rows.tolist()}}, len(rows))
     return replace(points, rows=rows, of=len(arrays["labels"]))
 
 

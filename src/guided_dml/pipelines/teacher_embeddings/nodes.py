@@ -50,33 +50,40 @@ def embed_with_gemini(
     }
 
 
-#: What the figures call the embedded set.
-SET = "training images through GEMINI"
+#: What the figures call the embedded set, and what they show.
+SET, GOALS = "training images through GEMINI", "where each training image should go"
 
 
 def draw_teacher(
-    teacher_embeddings: Tensors, gemini_history: History, classes: list[str]
+    teacher_embeddings: Tensors, gemini_history: History, classes: list[str], gemini_run: str
 ) -> tuple[Figure, Plot]:
     """Draw the teacher's embedding: a picture beside GEMINI's loss, and an interactive plot."""
     from guided_dml.figures import plane, scatter
-    from guided_dml.figures.teacher import HEADING, teacher_figure
+    from guided_dml.figures.style import run_title
 
     arrays = {name: tensor.numpy() for name, tensor in teacher_embeddings.items()}
     points = plane.to_plane({SET: arrays}, scatter.MOST_POINTS)
+    heading = f"{run_title(gemini_run, gemini_history)}: {GOALS}"
     return (
-        teacher_figure(points[0], gemini_history, classes),
-        scatter.embedding_plot(points, classes, HEADING),
+        scatter.teacher_figure(points[0], gemini_history, classes, heading),
+        scatter.embedding_plot(points, classes, heading),
     )
 
 
 def write_teacher_page(
-    teacher_embeddings: Tensors, train_images: Tensors, split: Tensors, classes: list[str]
+    teacher_embeddings: Tensors,
+    train_images: Tensors,
+    split: Tensors,
+    classes: list[str],
+    gemini_history: History,
+    gemini_run: str,
 ) -> str:
     """Return a self-contained HTML page of the teacher's embedding, with images on hover."""
     from guided_dml.figures import page, plane
-    from guided_dml.figures.teacher import HEADING
+    from guided_dml.figures.style import run_title
 
     arrays = {name: tensor.numpy() for name, tensor in teacher_embeddings.items()}
     (points,) = plane.to_plane({SET: arrays}, page.MOST_POINTS)
     images = train_images["images"][split["train"][points.rows]].numpy()
-    return page.embedding_page([(points, images)], classes, HEADING)
+    heading = f"{run_title(gemini_run, gemini_history)}: {GOALS}"
+    return page.embedding_page([(points, images)], classes, heading)

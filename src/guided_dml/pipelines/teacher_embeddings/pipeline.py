@@ -30,13 +30,20 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 draw_teacher,
-                ["teacher_embeddings", "gemini_history", "classes"],
+                ["teacher_embeddings", "gemini_history", "classes", "gemini_run"],
                 ["teacher_figure", "teacher_plot"],
                 name="draw_teacher",
             ),
             Node(
                 write_teacher_page,
-                ["teacher_embeddings", "train_images", "split", "classes"],
+                [
+                    "teacher_embeddings",
+                    "train_images",
+                    "split",
+                    "classes",
+                    "gemini_history",
+                    "gemini_run",
+                ],
                 "teacher_page",
                 name="write_teacher_page",
             ),
