@@ -16,6 +16,17 @@ def sets_of(
     return dict(zip(names_of(queried), parts, strict=True))
 
 
+def image_names_of(
+    image_names: dict[str, list[str]], split: Tensors, queried: str
+) -> dict[str, list[str]]:
+    """Return what the images of the references and of the queries are called."""
+    train, test = image_names["train"], image_names["test"]
+    if queried == "test":
+        return dict(zip(names_of(queried), (train, test), strict=True))
+    parts = ([train[row] for row in split[part].tolist()] for part in ("train", "validation"))
+    return dict(zip(names_of(queried), parts, strict=True))
+
+
 def names_of(queried: str) -> tuple[str, str]:
     """Return what the references and the queries are called."""
     return ("training images", f"{queried} images")

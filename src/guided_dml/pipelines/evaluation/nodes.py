@@ -6,7 +6,7 @@ from typing import Any
 
 from guided_dml.blocks import ComputeParameters, EvaluationParameters, StudentParameters
 from guided_dml.errors import InputError
-from guided_dml.metrics.protocol import names_of, sets_of
+from guided_dml.metrics.protocol import image_names_of, sets_of
 from guided_dml.types import Figure, History, Plot, Tensors
 
 #: Neighbours that the retrieval sheet shows of each query.
@@ -123,6 +123,8 @@ def draw_loss(history: History, run: str) -> Figure:
 def draw_embeddings(
     reference_embeddings: Tensors,
     query_embeddings: Tensors,
+    image_names: dict[str, list[str]],
+    split: Tensors,
     classes: list[str],
     queried: str,
     history: History,
@@ -132,8 +134,9 @@ def draw_embeddings(
     from guided_dml.figures import plane, scatter
     from guided_dml.figures.style import run_title
 
+    names = image_names_of(image_names, split, queried)
     points = plane.to_plane(
-        _arrays(reference_embeddings, query_embeddings, queried), scatter.MOST_POINTS
+        _arrays(reference_embeddings, query_embeddings, names), scatter.MOST_POINTS
     )
     heading = f"{run_title(run, history)}: {PUTS}"
     return (
@@ -147,6 +150,7 @@ def write_embedding_page(
     query_embeddings: Tensors,
     train_images: Tensors,
     test_images: Tensors,
+    image_names: dict[str, list[str]],
     split: Tensors,
     classes: list[str],
     queried: str,
@@ -158,8 +162,9 @@ def write_embedding_page(
     from guided_dml.figures.style import run_title
 
     sets = sets_of(train_images, test_images, split, queried)
+    names = image_names_of(image_names, split, queried)
     points = plane.to_plane(
-        _arrays(reference_embeddings, query_embeddings, queried), page.MOST_POINTS
+        _arrays(reference_embeddings, query_embeddings, names), page.MOST_POINTS
     )
     drawn = [(some, sets[some.name]["images"].numpy()[some.rows]) for some in points]
     return page.embedding_page(drawn, classes, f"{run_title(run, history)}: {PUTS}")
@@ -170,6 +175,7 @@ def draw_neighbours(
     query_embeddings: Tensors,
     train_images: Tensors,
     test_images: Tensors,
+    image_names: dict[str, list[str]],
     split: Tensors,
     classes: list[str],
     queried: str,
@@ -186,11 +192,10 @@ def draw_neighbours(
     right = reference_embeddings["labels"][nearest(query, reference, k=1)[:, 0]] == labels
     rows = queries_to_show(labels.numpy(), right.numpy())
     neighbours = nearest(query[rows], reference, k=NEIGHBOURS)
+    names = image_names_of(image_names, split, queried)
     found, asked = (
-        Pictures(
-            part["images"].numpy(), part["labels"].numpy(), [*map(str, range(len(part["labels"])))]
-        )
-        for part in sets_of(train_images, test_images, split, queried).values()
+        Pictures(part["images"].numpy(), part["labels"].numpy(), names[name])
+        for name, part in sets_of(train_images, test_images, split, queried).items()
     )
     heading = (
         f"{run_title(run, history)}: queries and their {NEIGHBOURS} nearest training images\n"
@@ -199,8 +204,10 @@ def draw_neighbours(
     return retrieval_figure(asked, found, classes, neighbours.numpy(), rows, heading)
 
 
-def _arrays(reference: Tensors, query: Tensors, queried: str) -> dict[str, dict[str, Any]]:
+def _arrays(
+    reference: Tensors, query: Tensors, names: dict[str, list[str]]
+) -> dict[str, dict[str, Any]]:
     return {
-        name: {key: tensor.numpy() for key, tensor in part.items()}
-        for name, part in zip(names_of(queried), (reference, query), strict=True)
+        name: {key: tensor.numpy() for key, tensor in part.items()} | {"names": names[name]}
+        for name, part in zip(names, (reference, query), strict=True)
     }

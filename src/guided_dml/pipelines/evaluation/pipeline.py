@@ -11,9 +11,10 @@ from guided_dml.pipelines.evaluation.nodes import (
     write_embedding_page,
 )
 
-IMAGES = ["train_images", "test_images", "split", "classes"]
+IMAGES = ["train_images", "test_images"]
 EMBEDDINGS = ["reference_embeddings", "query_embeddings"]
-DRAWN = ["params:evaluation.split", "history", "run"]
+#: What is written beside what is drawn.
+CALLED = ["image_names", "split", "classes", "params:evaluation.split", "history", "run"]
 
 
 def create_pipeline(method: str) -> Pipeline:
@@ -27,8 +28,7 @@ def create_pipeline(method: str) -> Pipeline:
             embed_images,
             [
                 "weights",
-                "train_images",
-                "test_images",
+                *IMAGES,
                 "normalisation",
                 "split",
                 "params:student",
@@ -48,19 +48,19 @@ def create_pipeline(method: str) -> Pipeline:
         Node(draw_loss, ["history", "run"], "loss_figure", name="draw_loss"),
         Node(
             draw_embeddings,
-            [*EMBEDDINGS, "classes", *DRAWN],
+            [*EMBEDDINGS, *CALLED],
             ["embedding_figure", "embedding_plot"],
             name="draw_embeddings",
         ),
         Node(
             write_embedding_page,
-            [*EMBEDDINGS, *IMAGES, *DRAWN],
+            [*EMBEDDINGS, *IMAGES, *CALLED],
             "embedding_page",
             name="write_embedding_page",
         ),
         Node(
             draw_neighbours,
-            [*EMBEDDINGS, *IMAGES, *DRAWN],
+            [*EMBEDDINGS, *IMAGES, *CALLED],
             "retrieval_figure",
             name="draw_neighbours",
         ),
@@ -68,7 +68,7 @@ def create_pipeline(method: str) -> Pipeline:
     return Pipeline(
         nodes,
         namespace=method,
-        inputs={"train_images", "test_images", "normalisation", "split", "classes"},
+        inputs={*IMAGES, "image_names", "normalisation", "split", "classes"},
         parameters={
             "params:student",
             "params:evaluation",

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from guided_dml.blocks import ComputeParameters, GeminiParameters
 from guided_dml.types import Figure, History, Plot, Tensors
+
+if TYPE_CHECKING:
+    from guided_dml.figures.plane import Points
 
 
 def embed_with_gemini(
@@ -55,35 +60,50 @@ SET, GOALS = "training images through GEMINI", "where each training image should
 
 
 def draw_teacher(
-    teacher_embeddings: Tensors, gemini_history: History, classes: list[str], gemini_run: str
+    teacher_embeddings: Tensors,
+    image_names: dict[str, list[str]],
+    split: Tensors,
+    classes: list[str],
+    gemini_history: History,
+    gemini_run: str,
 ) -> tuple[Figure, Plot]:
     """Draw the teacher's embedding: a picture beside GEMINI's loss, and an interactive plot."""
-    from guided_dml.figures import plane, scatter
+    from guided_dml.figures import scatter
     from guided_dml.figures.style import run_title
 
-    arrays = {name: tensor.numpy() for name, tensor in teacher_embeddings.items()}
-    points = plane.to_plane({SET: arrays}, scatter.MOST_POINTS)
+    points = _points(teacher_embeddings, image_names, split, scatter.MOST_POINTS)
     heading = f"{run_title(gemini_run, gemini_history)}: {GOALS}"
     return (
-        scatter.teacher_figure(points[0], gemini_history, classes, heading),
-        scatter.embedding_plot(points, classes, heading),
+        scatter.teacher_figure(points, gemini_history, classes, heading),
+        scatter.embedding_plot([points], classes, heading),
     )
 
 
 def write_teacher_page(
     teacher_embeddings: Tensors,
     train_images: Tensors,
+    image_names: dict[str, list[str]],
     split: Tensors,
     classes: list[str],
     gemini_history: History,
     gemini_run: str,
 ) -> str:
     """Return a self-contained HTML page of the teacher's embedding, with images on hover."""
-    from guided_dml.figures import page, plane
+    from guided_dml.figures import page
     from guided_dml.figures.style import run_title
 
-    arrays = {name: tensor.numpy() for name, tensor in teacher_embeddings.items()}
-    (points,) = plane.to_plane({SET: arrays}, page.MOST_POINTS)
+    points = _points(teacher_embeddings, image_names, split, page.MOST_POINTS)
     images = train_images["images"][split["train"][points.rows]].numpy()
     heading = f"{run_title(gemini_run, gemini_history)}: {GOALS}"
     return page.embedding_page([(points, images)], classes, heading)
+
+
+def _points(
+    embeddings: Tensors, image_names: dict[str, list[str]], split: Tensors, most: int
+) -> Points:
+    from guided_dml.figures.plane import to_plane
+
+    names = [image_names["train"][row] for row in split["train"].tolist()]
+    arrays = {name: tensor.numpy() for name, tensor in embeddings.items()}
+    (points,) = to_plane({SET: {**arrays, "names": names}}, most)
+    return points

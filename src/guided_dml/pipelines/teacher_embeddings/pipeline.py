@@ -8,6 +8,9 @@ from guided_dml.pipelines.teacher_embeddings.nodes import (
     write_teacher_page,
 )
 
+#: What is written beside what is drawn.
+CALLED = ["image_names", "split", "classes", "gemini_history", "gemini_run"]
+
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline that exports what the teacher knows."""
@@ -30,20 +33,13 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 draw_teacher,
-                ["teacher_embeddings", "gemini_history", "classes", "gemini_run"],
+                ["teacher_embeddings", *CALLED],
                 ["teacher_figure", "teacher_plot"],
                 name="draw_teacher",
             ),
             Node(
                 write_teacher_page,
-                [
-                    "teacher_embeddings",
-                    "train_images",
-                    "split",
-                    "classes",
-                    "gemini_history",
-                    "gemini_run",
-                ],
+                ["teacher_embeddings", "train_images", *CALLED],
                 "teacher_page",
                 name="write_teacher_page",
             ),
