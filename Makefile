@@ -33,8 +33,7 @@ viz: $(READY) ## look at the pipelines in the browser
 	$(BIN)/kedro viz run
 
 mlflow: $(READY) ## compare runs in the browser, at http://127.0.0.1:5000
-	@mkdir -p mlruns
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --port 5000
+	$(BIN)/kedro mlflow
 
 prune: $(READY) ## remove all but the newest KEEP (3) versions of every dataset
 	$(BIN)/kedro prune --keep $(KEEP)

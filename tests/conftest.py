@@ -17,6 +17,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.runner import SequentialRunner
 
+from guided_dml.databases import sqlite_url
 from guided_dml.parameters import Parameters, validated
 from guided_dml.types import LabelledImages
 
@@ -85,7 +86,7 @@ def tracked_runs(project: Path) -> tuple[Any, list[Any]]:
     """Return an MLflow client and the digits' runs in it, the newest first."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{project / 'mlruns' / 'mlflow.db'}")
+    client = MlflowClient(sqlite_url(project / "mlruns" / "mlflow.db"))
     experiment = client.get_experiment_by_name("digits")
     assert experiment is not None
     return client, list(client.search_runs([experiment.experiment_id]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import socket
 import sqlite3
@@ -15,8 +16,11 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from guided_dml import mlflow_store
+from guided_dml.cli import cli
+from guided_dml.databases import sqlite_url
 from guided_dml.mlflow_store import open_experiment, store_uri
 from guided_dml.tracking import PENDING, Recorder
 
@@ -204,6 +208,29 @@ def test_a_copy_writes_into_its_own_folder_and_finds_what_it_brought(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         {copy.name} | ({place.name} if original == "stays" else set())
     )
+
+
+def test_the_command_that_shows_the_runs_uploads_first_and_knows_where_they_are(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole(place, "old")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    whole(place, "waited")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    moved = place.rename(tmp_path / "moved #1")
+    monkeypatch.chdir(moved)
+    monkeypatch.setenv("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, command: started.append(command))
+    assert CliRunner().invoke(cli, ["mlflow", "--port", "5001"]).exit_code == 0
+    ((*_, store, _, port, _, _),) = started
+    assert (store, port) == (sqlite_url(moved / "mlruns" / "mlflow.db"), "5001")
+    home = (moved / "mlruns" / "artifacts").as_uri()
+    with closing(sqlite3.connect(moved / "mlruns" / "mlflow.db")) as connection:
+        places = dict(connection.execute("select name, artifact_uri from runs").fetchall())
+    assert set(places) == {"old", "waited"}
+    assert all(uri.startswith(home) for uri in places.values())
 
 
 def test_values_at_and_beyond_the_limits_of_mlflow(place: Path) -> None:

@@ -1,8 +1,9 @@
-"""The project's commands: `kedro run`, with errors shown plainly, `compare`, `tune`, `prune`."""
+"""The commands: `run`, with errors shown plainly, `compare`, `tune`, `mlflow` and `prune`."""
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -125,6 +126,24 @@ def prune(keep: int) -> None:
 
     removed, freed = prune_versions(_project() / "data", keep)
     click.echo(f"removed {removed} versions, freed {freed / 1e6:,.1f} MB, kept the newest {keep}")
+
+
+@cli.command()
+@click.option("--port", default=5000, show_default=True)
+def mlflow(port: int) -> None:
+    """Show the runs side by side in the browser; what waited to be recorded is uploaded first."""
+    with _errors_shown_plainly():
+        from guided_dml.mlflow_store import store_uri
+        from guided_dml.tracking import upload_pending
+
+        upload_pending(_project())
+        store = store_uri(_project())
+    if "sqlite" in store:
+        del os.environ["MLFLOW_LOGGING_LEVEL"]  # (which keeps the client quiet)
+        os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # (seven processes)
+        page = ["ui", "--backend-store-uri", store, "--port", str(port), "--workers", "1"]
+        os.execv(sys.executable, [sys.executable, "-m", "mlflow", *page])  # noqa: S606
+    click.echo(f"the runs are recorded at {store}")
 
 
 def _project() -> Path:

@@ -14,6 +14,7 @@ from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guided_dml.databases import alive, sqlite_url
+from guided_dml.errors import InputError
 from guided_dml.parameters import flat
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def store_uri(project: Path) -> str:
         project: The project's folder.
 
     Raises:
-        sqlite3.Error: The project's database is locked or damaged.
+        InputError: The project's database is locked or damaged.
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -236,7 +237,10 @@ def store_uri(project: Path) -> str:
             partial.unlink(missing_ok=True)
             MlflowClient(sqlite_url(partial)).search_experiments(max_results=1)
             partial.replace(database)
-    _bring_artifacts_home(database)
+    try:
+        _bring_artifacts_home(database)
+    except sqlite3.Error as error:
+        raise InputError(f"{database}: {error}") from error
     return sqlite_url(database)
 
 
