@@ -1,7 +1,7 @@
 """Exact retrieval metrics: Recall@k, R-Precision and MAP@R (Musgrave et al. 2020).
 
-Neighbours are ranked by L2 distance in float32; of tied references the one with the lower
-index comes first. Queries are never among the references.
+Neighbours are ranked by L2 distance, exactly: by the sum of squared differences in float64. Of tied
+references the one with the lower index comes first. Queries are never among the references.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def streamed_retrieval_scores(
             if missing:
                 raise InputError(f"no reference has the class of some queries: {missing}")
             score = _score_on_cpu if query.device.type == "cpu" else _score_on_gpu
-            own_class = torch.searchsorted(classes, labels)
+            own_class = torch.searchsorted(classes, labels.contiguous())
             parts.append(score(query, own_class, reference, ranks, bar.update))
             labels_of_parts.append(own_class.cpu().numpy())
     if not parts:
