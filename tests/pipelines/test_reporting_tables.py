@@ -12,13 +12,7 @@ from guided_dml.comparison.records import Comparison, read_comparisons
 from guided_dml.comparison.sessions import merged
 from guided_dml.methods import METHODS
 from guided_dml.metrics.names import SCORES, SHOWN
-from guided_dml.pipelines.reporting.nodes import (
-    draw_cost,
-    draw_scores,
-    write_latex,
-    write_markdown,
-    write_scores,
-)
+from guided_dml.pipelines.reporting.nodes import draw_methods, write_report
 from guided_dml.pipelines.reporting.tables import COLUMNS, long_table
 from scoreboard import PARAMETERS, about, abouts, by_id, run
 
@@ -96,7 +90,7 @@ def test_the_difference_to_the_paper_is_ours_minus_theirs() -> None:
 def test_markdown_shows_means_bold_bests_and_intervals() -> None:
     runs = [run("guided", seed, 0.9 + 0.01 * seed) for seed in range(3)]
     runs += [run("margin", 0, 0.5), run("triplet", 0, 0.910001)]
-    text = write_markdown(compared(*runs))
+    text = write_report(compared(*runs))[0]
     _, guided, triplet, margin, pixels = section_table(text, "Method")
     assert guided[:3] == ["Guided", "3", "**91.00 ± 2.48**"]
     assert triplet[:3] == ["Triplet", "1", "**91.00**"]  # (equal as shown: both are best)
@@ -110,7 +104,7 @@ def test_markdown_shows_means_bold_bests_and_intervals() -> None:
 
 
 def test_one_run_has_neither_intervals_nor_tests() -> None:
-    text = write_markdown(compared(run()))
+    text = write_report(compared(run()))[0]
     header, guided, _ = section_table(text, "Method")
     assert header == ["Method", "n", *SHOWN.values(), "Images seen", "Seconds"]
     assert guided[:3] == ["Guided", "1", "90.00"]
@@ -121,7 +115,7 @@ def test_one_run_has_neither_intervals_nor_tests() -> None:
 
 
 def test_pairs_without_a_test_have_dashes() -> None:
-    text = write_markdown(compared(run(), run("margin", 0, 0.8), run("triplet", 1, 0.7)))
+    text = write_report(compared(run(), run("margin", 0, 0.8), run("triplet", 1, 0.7)))[0]
     _, *rows = section_table(text, "Guided minus")
     dash = "–"  # noqa: RUF001
     assert [row[1:4] for row in rows] == [
@@ -139,7 +133,7 @@ def test_the_paper_beside_ours_names_what_differs_and_what_is_no_target() -> Non
     parameters = merged(PARAMETERS, {"data": {"images_per_class": 1500}, "student": student})
     methods = ("guided", "margin", "anchors")
     runs = [run(method, 0, 0.9, "mnist", parameters=parameters) for method in methods]
-    text = write_markdown(compared(*runs, data_set="mnist", parameters=parameters))
+    text = write_report(compared(*runs, data_set="mnist", parameters=parameters))[0]
     header, *rows = section_table(text.split("Beside")[1], "Method")
     assert header[2:] == list(SHOWN.values())
     assert [row[0] for row in rows] == ["Guided", "", "", "Margin", "", ""]
@@ -149,7 +143,7 @@ def test_the_paper_beside_ours_names_what_differs_and_what_is_no_target() -> Non
     assert rows[5][-1] == "–"  # noqa: RUF001
     assert "at most 1,500 images per class (the paper: all); 3 epochs (50); backbone" in text
     assert "no target, MAP@R cannot exceed RP (95.08)" in text
-    same = write_markdown(compared(run(data_set="mnist"), data_set="mnist"))
+    same = write_report(compared(run(data_set="mnist"), data_set="mnist"))[0]
     assert "Not the paper's setting" not in same
 
 
@@ -159,7 +153,7 @@ def test_latex_escapes_names_and_has_as_many_cells_as_columns() -> None:
         for method in ("guided", "margin")
         for seed in (0, 1)
     ]
-    text = write_latex(compared(*runs, data_set="my_cells&co"))
+    text = write_report(compared(*runs, data_set="my_cells&co"))[1]
     for escaped in (r"my\_cells\&co", r"A\_100 \#2 50\%", r"\textbf{90.00 $\pm$"):
         assert escaped in text
     assert text.isascii()
@@ -185,15 +179,14 @@ def test_a_score_that_older_runs_lack_is_a_dash_and_nothing_else_changes() -> No
     assert math.isnan(of(table, "margin").p)
     assert of(table, "margin", "f1").p > 0
     dash = "–"  # noqa: RUF001
-    _, guided, margin, _ = section_table(write_markdown(comparisons), "Method")
+    _, guided, margin, _ = section_table(write_report(comparisons)[0], "Method")
     assert (guided[4], margin[4], margin[3]) == ("**85.00 ± 63.53**", dash, "**60.00 ± 24.84**")
-    assert len(draw_scores(comparisons).axes) == 1
-    assert len(draw_cost(comparisons).axes) == 1
+    assert [len(figure.axes) for figure in draw_methods(comparisons)] == [1, 1]
 
 
 def test_the_scores_fit_into_eighty_columns() -> None:
     runs = [run(method, seed, 0.1 + 0.08 * seed) for method in METHODS for seed in range(2)]
-    text = write_scores(compared(*runs))
+    text = write_report(compared(*runs))[2]
     lines = text.splitlines()
     assert lines[1:4] == ["Digits, equal settings, in %", "", lines[3]]
     assert lines[3].split() == ["Method", "n", *SHOWN.values()]

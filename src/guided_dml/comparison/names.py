@@ -17,8 +17,8 @@ DATA_SETS = {
 }
 
 PROTOCOLS = {
-    "equal": "one setting for all methods: the same images, epochs and batches",
-    "tuned": "each method with its own settings, chosen on the validation images",
+    "equal": "One setting for all methods: the same images, epochs and batches",
+    "tuned": "Each method with its own settings, chosen on the validation images",
 }
 
 

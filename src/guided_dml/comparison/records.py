@@ -81,13 +81,6 @@ class About(_Stored):
         return f"{self.data_set}/{self.protocol}"
 
 
-class ImagesSeen(_Stored):
-    """The images that a run trained on, each as often as it was seen."""
-
-    student: int
-    teacher: int
-
-
 class GitState(_Stored):
     """The code that a run used."""
 
@@ -96,14 +89,18 @@ class GitState(_Stored):
 
 
 class RunRecord(_Stored):
-    """One run of a method with one seed. Fields that come later need a default."""
+    """One run of a method with one seed. Fields that come later need a default.
+
+    Attributes:
+        images_seen: What was trained on, an image as often as it was seen.
+    """
 
     data_set: str
     protocol: Protocol
     method: str
     seed: int
     scores: dict[str, Share]
-    images_seen: ImagesSeen
+    images_seen: dict[Literal["student", "teacher"], int]
     seconds: Annotated[float, Field(ge=0)]
     resumed: bool = False
     peak_memory_mb: Annotated[float, Field(ge=0)]

@@ -75,7 +75,7 @@ class Uploader:
                 | {
                     "seconds": record.seconds,
                     "peak_memory_mb": record.peak_memory_mb,
-                    "images_seen": record.images_seen.student + record.images_seen.teacher,
+                    "images_seen": sum(record.images_seen.values()),
                 }
             ]
         )

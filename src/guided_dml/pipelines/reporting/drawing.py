@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,19 +27,6 @@ from guided_dml.metrics.statistics import mean_of
 logger = logging.getLogger(__name__)
 
 Arrays = dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """The queries as a method embeds them, with one seed.
-
-    Attributes:
-        run: Which run that is.
-        arrays: ``embeddings`` float32 ``[Q, D]`` and ``labels`` int64 ``[Q]``.
-    """
-
-    run: RunRecord
-    arrays: Arrays
 
 
 def panels(comparisons: Sequence[Comparison]) -> list[Methods]:
@@ -70,14 +57,19 @@ def all_methods(comparisons: Iterable[Comparison]) -> list[str]:
     return in_order(others | set(METHODS), METHODS)
 
 
-def lowest_seeds(comparison: Comparison, embeddings: Partitions) -> dict[str, Embedded]:
-    """Return for each method the stored queries of its lowest seed, where there are any."""
+def lowest_seeds(
+    comparison: Comparison, embeddings: Partitions
+) -> dict[str, tuple[RunRecord, Arrays]]:
+    """Return for each method its lowest seed that has embeddings of the queries, and these.
+
+    They are ``embeddings`` float32 ``[Q, D]`` and ``labels`` int64 ``[Q]``.
+    """
     found = {}
     for method, runs in comparison.runs.items():
         for run in runs:
             arrays = _load(embeddings, run.id, ("embeddings", "labels"))
             if arrays and _labels_fit(arrays, run.id, len(comparison.about.classes)):
-                found[method] = Embedded(run, arrays)
+                found[method] = run, arrays
                 break
     return found
 
@@ -97,8 +89,8 @@ def map_rows(
     rows = []
     for comparison in comparisons:
         about, maps = comparison.about, lowest_seeds(comparison, embeddings)
-        drawn = {method: to_plane({method: one.arrays}, most)[0] for method, one in maps.items()}
-        dimensions = {one.arrays["embeddings"].shape[1] for one in maps.values()}
+        drawn = {name: to_plane({name: arrays}, most)[0] for name, (_, arrays) in maps.items()}
+        dimensions = {arrays["embeddings"].shape[1] for _, arrays in maps.values()}
         title = section_name(about.data_set, about.protocol)
         if max(dimensions, default=2) > 2:
             title += f"\nprincipal components of {max(dimensions)} dimensions"
@@ -118,19 +110,19 @@ def atlas_groups(
     pictures: dict[str, NDArray[np.uint8]] = {}
     for comparison in comparisons:
         about, sets = comparison.about, []
-        for method, one in lowest_seeds(comparison, embeddings).items():
+        for method, (run, arrays) in lowest_seeds(comparison, embeddings).items():
             place = f"{about.data_set}/{about.data_version}/{about.parameters.evaluation.split}"
             stored = _load(images, place, ("images", "rows", "labels"))
-            if stored and not _are_images_of(stored, one.arrays):
-                logger.warning("the images %s are not those of %s", place, one.run.id)
+            if stored and not _are_images_of(stored, arrays):
+                logger.warning("the images %s are not those of %s", place, run.id)
                 stored = None
-            name = f"{method_name(method)}, seed {one.run.seed}"
+            name = f"{method_name(method)}, seed {run.seed}"
             if stored:
                 pictures[place] = stored["images"][:MOST_POINTS]
-                points = _points(name, one.arrays, stored["rows"][:MOST_POINTS])
+                points = _points(name, arrays, stored["rows"][:MOST_POINTS])
                 sets.append(Choice(points, place, method))
             else:
-                (points,) = to_plane({name: one.arrays}, MOST_POINTS)
+                (points,) = to_plane({name: arrays}, MOST_POINTS)
                 sets.append(Choice(points, None, method))
         if sets:
             title = section_name(about.data_set, about.protocol)

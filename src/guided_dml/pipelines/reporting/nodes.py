@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guided_dml.comparison.records import Comparison, Partitions, read_comparisons
+from guided_dml.comparison.records import Comparison, Partitions
 from guided_dml.types import Figure
 
 #: Points of one map in the grid of embeddings.
@@ -16,16 +16,6 @@ else:
     DataFrame = object  # (Kedro resolves the annotations; pandas is not to be imported for that)
 
 
-def gather_runs(comparisons: Partitions, scoreboard: Partitions) -> list[Comparison]:
-    """Return the runs that belong to the current comparisons.
-
-    Args:
-        comparisons: ``<data set>/<protocol>`` to what loads the settings compared now.
-        scoreboard: ``<data set>/<protocol>/<method>/<settings>/seed_<n>`` to what loads a run.
-    """
-    return read_comparisons(comparisons, scoreboard)
-
-
 def tabulate_scores(compared: list[Comparison]) -> DataFrame:
     """Return the long table: means, intervals, the paper's figures and paired tests."""
     from guided_dml.pipelines.reporting.tables import long_table
@@ -33,44 +23,25 @@ def tabulate_scores(compared: list[Comparison]) -> DataFrame:
     return long_table(compared)
 
 
-def write_markdown(compared: list[Comparison]) -> str:
-    """Return the report as Markdown."""
+def write_report(compared: list[Comparison]) -> tuple[str, str, str]:
+    """Return the report as Markdown and as LaTeX, and its scores for a terminal."""
     from guided_dml.pipelines.reporting.report import sections
-    from guided_dml.pipelines.reporting.writing import markdown
+    from guided_dml.pipelines.reporting.writing import latex, markdown, plain
 
-    return markdown(sections(compared))
-
-
-def write_latex(compared: list[Comparison]) -> str:
-    """Return the report as a LaTeX document."""
-    from guided_dml.pipelines.reporting.report import sections
-    from guided_dml.pipelines.reporting.writing import latex
-
-    return latex(sections(compared))
+    parts = sections(compared)
+    return markdown(parts), latex(parts), plain(parts)
 
 
-def write_scores(compared: list[Comparison]) -> str:
-    """Return the scores as text of 80 columns, which `kedro compare` prints."""
-    from guided_dml.pipelines.reporting.report import sections
-    from guided_dml.pipelines.reporting.writing import plain
-
-    return plain(sections(compared))
-
-
-def draw_scores(compared: list[Comparison]) -> Figure:
-    """Draw the scores as bars with their intervals."""
-    from guided_dml.figures.side_by_side import scores_figure
+def draw_methods(compared: list[Comparison]) -> tuple[Figure, Figure]:
+    """Draw the scores as bars with their intervals, and MAP@R against the seconds of a run."""
+    from guided_dml.figures.side_by_side import cost_figure, scores_figure
     from guided_dml.pipelines.reporting.drawing import panels
 
-    return scores_figure(panels(compared), "mean over the seeds with its 95 % interval")
-
-
-def draw_cost(compared: list[Comparison]) -> Figure:
-    """Draw MAP@R against the seconds of a run."""
-    from guided_dml.figures.side_by_side import cost_figure
-    from guided_dml.pipelines.reporting.drawing import panels
-
-    return cost_figure(panels(compared), "MAP@R", "what a run costs, and what it gives")
+    drawn = panels(compared)
+    return (
+        scores_figure(drawn, "mean over the seeds with its 95 % interval"),
+        cost_figure(drawn, "MAP@R", "what a run costs, and what it gives"),
+    )
 
 
 def draw_embedding_grid(compared: list[Comparison], embeddings: Partitions) -> Figure:

@@ -2,30 +2,42 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from guided_dml.comparison.records import read_comparisons
 from guided_dml.pipelines.reporting.nodes import (
-    draw_cost,
     draw_embedding_grid,
-    draw_scores,
-    gather_runs,
+    draw_methods,
     tabulate_scores,
     write_atlas,
-    write_latex,
-    write_markdown,
-    write_scores,
+    write_report,
 )
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline that reports on the runs of the current comparisons."""
+    """Return the pipeline that reports on the runs of the current comparisons.
+
+    ``scores_text`` is stored nowhere: `kedro compare` prints it.
+    """
     return Pipeline(
         [
-            Node(gather_runs, ["comparisons", "scoreboard"], "compared_runs", name="gather_runs"),
+            Node(
+                read_comparisons,
+                ["comparisons", "scoreboard"],
+                "compared_runs",
+                name="read_comparisons",
+            ),
             Node(tabulate_scores, ["compared_runs"], "comparison_table", name="tabulate_scores"),
-            Node(write_markdown, ["compared_runs"], "comparison_markdown", name="write_markdown"),
-            Node(write_latex, ["compared_runs"], "comparison_latex", name="write_latex"),
-            Node(write_scores, ["compared_runs"], "scores_text", name="write_scores"),
-            Node(draw_scores, ["compared_runs"], "comparison_figure", name="draw_scores"),
-            Node(draw_cost, ["compared_runs"], "cost_figure", name="draw_cost"),
+            Node(
+                write_report,
+                ["compared_runs"],
+                ["comparison_markdown", "comparison_latex", "scores_text"],
+                name="write_report",
+            ),
+            Node(
+                draw_methods,
+                ["compared_runs"],
+                ["comparison_figure", "cost_figure"],
+                name="draw_methods",
+            ),
             Node(
                 draw_embedding_grid,
                 ["compared_runs", "scoreboard_embeddings"],

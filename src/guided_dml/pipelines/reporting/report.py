@@ -86,7 +86,7 @@ def _facts(comparison: Comparison) -> str:
     commits = sorted({run.git.commit[:10] + "+" * run.git.dirty for run in runs})
     changed = " (+: with changes that were not committed)" * any(run.git.dirty for run in runs)
     return (
-        f"{_sentence(PROTOCOLS[about.protocol])}. "
+        f"{PROTOCOLS[about.protocol]}. "
         f"Queries: the {about.parameters.evaluation.split} images; "
         f"{seeds} {'seed' if counts == [1] else 'seeds'} a method; {student.epochs} epochs; "
         f"{student.backbone}{of_resnet if student.backbone.startswith('resnet') else ''}; "
@@ -111,7 +111,7 @@ def _scores_table(comparison: Comparison, values: pd.DataFrame) -> Table:
             value = values.loc[(method, score)]
             shown = _with_half_width(value["mean"], value["half_width"])
             cells.append(Cell(shown, bold=round(100 * value["mean"], 2) == best[score]))
-        seen = [run.images_seen.student + run.images_seen.teacher for run in runs]
+        seen = [sum(run.images_seen.values()) for run in runs]
         cells.append(Cell(_amount(median(seen))))
         cells.append(Cell(_seconds(comparison.seconds(method))))
         groups.append([cells])
@@ -223,7 +223,3 @@ def _amount(count: float) -> str:
 
 def _seconds(seconds: float) -> str:
     return f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.1f}"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
