@@ -6,7 +6,7 @@ before the first node runs; nodes receive the blocks as these models.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -26,8 +26,8 @@ from guided_dml.methods import METHODS
 
 if TYPE_CHECKING:
     _OfMethods = Block
-else:  # (a block a method, by its name)
-    _blocks = {name: (method, ...) for name, method in METHODS.items()}
+else:  # (a block a method, by its name; runs were stored that lack those which came later)
+    _blocks = {name: (method | None, None) for name, method in METHODS.items()}
     _OfMethods = create_model("_OfMethods", __base__=Block, **_blocks)
 
 
@@ -45,11 +45,12 @@ class Parameters(_OfMethods):
     compute: ComputeParameters
 
 
-def validated(raw: dict[str, Any]) -> Parameters:
+def validated(raw: dict[str, Any], methods: Iterable[str] = METHODS) -> Parameters:
     """Check the parameters of a run.
 
     Args:
         raw: Nested dictionary, as Kedro's configuration loader returns it.
+        methods: Those whose blocks have to be there.
 
     Returns:
         The same values as models.
@@ -57,10 +58,17 @@ def validated(raw: dict[str, Any]) -> Parameters:
     Raises:
         InputError: One line for each wrong parameter: its name, the value and what is allowed.
     """
+    lines = [
+        f"{name}: missing; methods/{name}.py needs its block in conf/base/parameters.yml"
+        for name in methods
+        if raw.get(name) is None
+    ]
     try:
-        return Parameters.model_validate(raw)
+        parameters = Parameters.model_validate(raw)
     except ValidationError as error:
-        lines = [_complaint(dict(item)) for item in error.errors()]
+        lines += [_complaint(dict(item)) for item in error.errors()]
+    if not lines:
+        return parameters
     raise InputError("wrong parameters, nothing was run:\n  " + "\n  ".join(lines))
 
 
@@ -75,8 +83,7 @@ def _complaint(item: dict[str, Any]) -> str:
             hint += f"a method's block needs its file methods/{last}.py; "
         return f"{name}: there is no such parameter; {hint}known here: {one_of(known)}"
     if item["type"] == "missing":
-        method = f"; methods/{name}.py needs its block in conf/base/parameters.yml"
-        return f"{name}: missing{method if name in METHODS else ''}"
+        return f"{name}: missing"
     allowed = item["msg"].replace("Input should be ", "must be ")
     return f"{name}: {item['input']!r} given; {allowed}"
 

@@ -11,6 +11,7 @@ from guided_dml.blocks import Block, StudentParameters
 from guided_dml.comparison.records import read_comparisons, settings_key
 from guided_dml.comparison.sessions import merged
 from guided_dml.errors import InputError
+from guided_dml.methods import METHODS
 from guided_dml.metrics.names import SCORES
 from guided_dml.parameters import validated
 from scoreboard import PARAMETERS, about, abouts, by_id, key, partitions, run
@@ -49,6 +50,16 @@ def test_the_equal_protocol_comes_first_and_known_data_sets_before_others() -> N
         ("digits", "tuned"),
         ("mnist", "tuned"),
     ]
+
+
+def test_a_run_counts_whatever_other_methods_come_and_go() -> None:
+    known = {name: block for name, block in PARAMETERS.items() if name not in METHODS}
+    parameters = known | {"margin": PARAMETERS["margin"]}
+    (comparison,) = read_comparisons(
+        abouts(about() | {"parameters": known}),
+        by_id([run("margin", parameters=parameters)]),
+    )
+    assert list(comparison.runs) == ["margin"]
 
 
 def test_other_settings_and_comparisons_are_left_out_silently_and_unread(

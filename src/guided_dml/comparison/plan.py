@@ -149,7 +149,7 @@ def plan_data_set(
 def announce(project: Path, plan: Plan) -> None:
     """Let the report be about this comparison."""
     with session(project, plan.about.data_set, {}) as (_, context):
-        context.catalog.save("comparisons", {plan.about.id: plan.about.model_dump()})
+        context.catalog.save("comparisons", {plan.about.id: plan.about.stored()})
 
 
 def _common(compute: ComputeParameters) -> Nested:

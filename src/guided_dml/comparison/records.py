@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, Literal, TypeVar
@@ -51,7 +51,8 @@ TEACHER = ("triplets", "gemini", "teacher_embeddings")
 Partitions = Mapping[str, Callable[[], Any]]
 Share = Annotated[float, Field(ge=0, le=1)]
 Protocol = Literal["equal", "tuned"]
-AllParameters = Annotated[SerializeAsAny[Parameters], BeforeValidator(validated)]
+_without_methods = BeforeValidator(partial(validated, methods=()))
+AllParameters = Annotated[SerializeAsAny[Parameters], _without_methods]
 
 
 class _Stored(BaseModel):
@@ -79,6 +80,10 @@ class About(_Stored):
     def id(self) -> str:
         """The place where this is stored."""
         return f"{self.data_set}/{self.protocol}"
+
+    def stored(self) -> dict[str, Any]:
+        """Return what its file holds: no method's block, as methods come and go."""
+        return self.model_dump(exclude={"parameters": set(METHODS)})
 
 
 class GitState(_Stored):
@@ -121,6 +126,10 @@ class RunRecord(_Stored):
     def id(self) -> str:
         """The place where this is stored."""
         return place(self.data_set, self.protocol, self.method, self.settings, self.seed)
+
+    def stored(self) -> dict[str, Any]:
+        """Return what its file holds: no other method's block, as methods come and go."""
+        return self.model_dump(exclude={"parameters": METHODS.keys() - {self.method}})
 
     @property
     def lacking(self) -> list[str]:

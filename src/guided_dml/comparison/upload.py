@@ -67,7 +67,8 @@ class Uploader:
         tags |= {"mlflow.parentRunId": self._parent}
         tags |= made_with("kedro compare", dict(record.git), record.libraries)
         name = f"{record.method} seed {record.seed}"
-        child = TrackedRun(self._experiment, key, name, tags, record.parameters.model_dump())
+        parameters = record.parameters.model_dump(exclude_unset=True)
+        child = TrackedRun(self._experiment, key, name, tags, parameters)
         child.log_data(record.data_set, record.data_version)
         child.log_metrics(
             [

@@ -71,7 +71,7 @@ def compute(project: str, planned: Run, store: bool = True) -> RunRecord:
         if store:
             embeddings = results[f"{method}.query_embeddings"]
             context.catalog.save("scoreboard_embeddings", {planned.id: embeddings})
-            context.catalog.save("scoreboard", {planned.id: record.model_dump()})
+            context.catalog.save("scoreboard", {planned.id: record.stored()})
     return record
 
 
