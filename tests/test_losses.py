@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from devices import DEVICES, DTYPES
 from guided_dml.losses import distances, gemini_loss, guidance_loss
 
 
@@ -31,10 +32,13 @@ def triplets(dtype: torch.dtype = torch.float64) -> list[Tensor]:
     return local + [2 * torch.randn(7, 2, generator=source, dtype=dtype) for _ in range(3)]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("beta", "margin"), [(0.005, 3.0), (0.5, 1.0), (0.0, 0.2), (1.0, 3.0)])
-def test_gemini_loss_is_equation_5(dtype: torch.dtype, beta: float, margin: float) -> None:
-    h_a, h_p, *z = triplets(dtype)
+def test_gemini_loss_is_equation_5(
+    device: str, dtype: torch.dtype, beta: float, margin: float
+) -> None:
+    h_a, h_p, *z = (tensor.to(device) for tensor in triplets(dtype))
     fast = gemini_loss(h_a, h_p, *z, beta=beta, margin=margin)
     tolerance = 1e-6 if dtype == torch.float32 else 1e-12
     assert fast.item() == pytest.approx(slow_gemini_loss(h_a, h_p, z, beta, margin), rel=tolerance)
@@ -75,9 +79,12 @@ def test_distance_is_not_squared() -> None:
     assert distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]])).tolist() == [5.0]
 
 
-def test_guidance_losses_against_a_loop() -> None:
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_guidance_losses_against_a_loop(device: str, dtype: torch.dtype) -> None:
     source = torch.Generator().manual_seed(1)
-    student, teacher = (torch.randn(9, 3, generator=source) for _ in range(2))
+    both = [torch.randn(9, 3, generator=source) for _ in range(2)]
+    student, teacher = (tensor.to(device, dtype) for tensor in both)
     rows = list(zip(student.tolist(), teacher.tolist(), strict=True))
     gaps = [norm([a - b for a, b in zip(s, t, strict=True)]) for s, t in rows]
     dots = [sum(a * b for a, b in zip(s, t, strict=True)) / norm(s) / norm(t) for s, t in rows]

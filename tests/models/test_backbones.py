@@ -27,6 +27,13 @@ def test_backbones_embed_grey_and_colour(
     assert embeddings.isfinite().all()
 
 
+@pytest.mark.parametrize("backbone", ["resnext50_32x4d", "wide_resnet50_2"])
+def test_torchvisions_other_resnets_embed_as_well(parameters: Parameters, backbone: str) -> None:
+    student = parameters.student.model_copy(update={"backbone": backbone})
+    with torch.inference_mode():
+        assert build_embedder(0, 3, student).eval()(torch.zeros(1, 3, 16, 16)).shape == (1, 2)
+
+
 def test_small_stem_keeps_the_resolution(parameters: Parameters) -> None:
     own = parameters.student.model_copy(update={"stem": "own"})
     sides = []

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
+from devices import DEVICES
 from guided_dml.blocks import ComputeParameters
 from guided_dml.errors import InputError
 from guided_dml.training.checkpoints import fingerprint
-from guided_dml.training.policy import Policy
+from guided_dml.training.policy import Policy, precision_of
 
 
 def policy(
@@ -31,6 +33,34 @@ def test_cpu_computes_in_float32_unless_told_otherwise() -> None:
     assert policy(precision="bfloat16").autocast is torch.bfloat16
 
 
+@pytest.mark.parametrize(
+    ("asked", "capability", "autocast", "words"),
+    [
+        ("auto", (7, 0), None, "capability 7.0 only emulates"),  # (V100)
+        ("auto", (7, 5), None, "capability 7.5 only emulates"),  # (T4)
+        ("auto", (8, 0), torch.bfloat16, "capability 8.0 computes in it"),  # (A100)
+        ("auto", (10, 0), torch.bfloat16, "capability 10.0 computes in it"),
+        ("auto", None, None, "on a CPU"),
+        ("float32", (9, 0), None, "as asked for"),
+        ("bfloat16", (7, 5), torch.bfloat16, "as asked for"),
+        ("bfloat16", None, torch.bfloat16, "as asked for"),
+    ],
+)
+def test_bfloat16_is_chosen_where_the_card_computes_in_it(
+    asked: Any, capability: tuple[int, int] | None, autocast: torch.dtype | None, words: str
+) -> None:
+    chosen, reason = precision_of(asked, capability)
+    assert chosen is autocast
+    assert words in reason
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_choice_and_its_reason_are_one_line(device: str) -> None:
+    chosen = policy(device)
+    precision = "bfloat16" if chosen.autocast else "float32"
+    assert str(chosen) == f"{chosen.hardware}; {precision}: {chosen.reason}"
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is at hand")
 def test_a_missing_gpu_is_named() -> None:
     with pytest.raises(InputError, match=r"compute\.device: no CUDA GPU"):
@@ -47,11 +77,12 @@ def test_switches_are_put_back() -> None:
     assert torch.backends.cudnn.benchmark == before
 
 
-def test_bfloat16_reaches_the_forward_pass() -> None:
-    with policy(precision="bfloat16").forward_precision():
-        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.bfloat16
-    with policy().forward_precision():
-        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.float32
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_the_precision_reaches_the_forward_pass(device: str, precision: str) -> None:
+    ones = torch.ones(2, 2, device=device)
+    with policy(device, precision).forward_precision():
+        assert (ones @ ones).dtype is getattr(torch, precision)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -1,1 +1,1 @@
-"""The master (gemini) and the networks that are trained to embed unseen images (embedder)."""
+"""The master (gemini) and the networks that are trained to embed unseen images (backbones)."""

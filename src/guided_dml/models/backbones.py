@@ -1,4 +1,4 @@
-"""The networks that learn to embed unseen images: the student's, and every baseline's."""
+"""The student's networks, which every method trains to embed unseen images."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def _resnet(channels: int, student: StudentParameters) -> Any:
         network.maxpool = nn.Identity()
     elif channels != 3:
         network.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
-    for module in network.modules():
-        if type(module) is nn.Conv2d and module.kernel_size == (3, 3):
-            module.__class__ = Convolution3x3  # (the same weights; only forward differs)
+    Convolution3x3.take_over(network)
     # (torchvision's own initialisation, for the convolution that was replaced)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
     return network

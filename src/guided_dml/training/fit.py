@@ -68,6 +68,7 @@ def fit(
     schedule.replay(rows)
     if rows:
         logger.info("%s goes on after epoch %d of %d", name, len(rows), parameters.epochs)
+    logger.info("%s on %s", name, policy)
     model.train()
     images, interval = batches.images, 1 if policy.device.type == "cpu" else GPU_CHECK_INTERVAL
     with policy.active(), progress_bar(name, parameters.epochs * images) as bar:

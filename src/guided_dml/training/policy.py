@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import nn
@@ -22,6 +22,25 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 Model = TypeVar("Model", bound=nn.Module)
 
 
+def precision_of(
+    asked: Literal["auto", "float32", "bfloat16"], capability: tuple[int, int] | None
+) -> tuple[torch.dtype | None, str]:
+    """Return the reduced precision of the forward pass, None for float32, and the reason for it.
+
+    Args:
+        asked: ``compute.precision``.
+        capability: The GPU's compute capability; None on a CPU.
+    """
+    if asked != "auto":
+        return torch.bfloat16 if asked == "bfloat16" else None, "as asked for"
+    if capability is None:
+        return None, "on a CPU bfloat16 was not measured to be faster"
+    card = "a card of compute capability {}.{}".format(*capability)
+    if capability < (8, 0):  # (PyTorch calls bfloat16 supported there as well: it converts)
+        return None, f"{card} only emulates bfloat16"
+    return torch.bfloat16, f"{card} computes in it"
+
+
 @dataclass(frozen=True)
 class Policy:
     """Device, precision and determinism of a piece of work.
@@ -32,6 +51,7 @@ class Policy:
         deterministic: Whether only kernels that repeat their result exactly are allowed.
         threads: Of the CPU.
         hardware: The name of what computes: other hardware or threads give other weights.
+        reason: Why this precision.
     """
 
     device: torch.device
@@ -39,13 +59,13 @@ class Policy:
     deterministic: bool = False
     threads: int = field(default_factory=torch.get_num_threads)
     hardware: str = ""
+    reason: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, parameters: ComputeParameters) -> Policy:
         """Return the policy that ``parameters`` ask for on this machine.
 
-        ``auto`` takes the GPU where there is one; bfloat16 there if the card computes in it,
-        float32 on a CPU, where bfloat16 was not measured to be faster.
+        ``auto`` takes the GPU where there is one, and bfloat16 if the card computes in it.
 
         Raises:
             InputError: ``cuda`` is asked for and not there.
@@ -53,16 +73,21 @@ class Policy:
         if parameters.device == "cuda" and not torch.cuda.is_available():
             raise InputError("compute.device: no CUDA GPU is at hand; use 'auto' or 'cpu'")
         on_gpu = parameters.device != "cpu" and torch.cuda.is_available()
-        reduced = parameters.precision == "bfloat16" or (
-            parameters.precision == "auto" and on_gpu and torch.cuda.is_bf16_supported()
-        )
+        capability = torch.cuda.get_device_capability() if on_gpu else None
+        autocast, reason = precision_of(parameters.precision, capability)
         return cls(
             device=torch.device("cuda" if on_gpu else "cpu"),
-            autocast=torch.bfloat16 if reduced else None,
+            autocast=autocast,
             deterministic=parameters.deterministic,
             threads=parameters.threads or torch.get_num_threads(),
             hardware=device_name(parameters.model_dump()),
+            reason=reason,
         )
+
+    def __str__(self) -> str:
+        """Return the choice and its reason, in one line."""
+        precision = str(self.autocast or torch.float32).removeprefix("torch.")
+        return f"{self.hardware}; {precision}: {self.reason}"
 
     @contextmanager
     def active(self) -> Iterator[None]:
