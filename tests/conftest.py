@@ -13,10 +13,12 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import yaml
+from click.testing import CliRunner, Result
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.runner import SequentialRunner
 
+from guided_dml.cli import cli
 from guided_dml.databases import sqlite_url
 from guided_dml.parameters import Parameters, validated
 from guided_dml.types import LabelledImages
@@ -51,6 +53,12 @@ def base_parameters() -> dict[str, Any]:
     """Return the parameters of conf/base, as a nested dictionary."""
     raw: dict[str, Any] = yaml.safe_load((PROJECT / "conf/base/parameters.yml").read_text())
     return raw
+
+
+def kedro(project: Path, *arguments: str) -> Result:
+    """Give a command of the project, in this process."""
+    bootstrap_project(project)
+    return CliRunner().invoke(cli, list(arguments))
 
 
 @pytest.fixture
@@ -127,6 +135,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place = copy_of_project(tmp_path / "project")
     monkeypatch.chdir(place)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    # (a command would end the process of the tests)
+    monkeypatch.setattr("guided_dml.cli.end_on_interrupt", lambda: None)
     return place
 
 

@@ -1,33 +1,42 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from guided_dml.errors import InputError
-from guided_dml.lineage import check_fit, record
+from guided_dml.lineage import FILE, check_fit, record
 
 
-def store(folder: Path, name: str, version: str, content: str, *sources: Path) -> Path:
+def store(
+    folder: Path, name: str, version: str, content: str, *sources: Path, **made_with: Any
+) -> Path:
     path = folder / name / version / name
-    path.parent.mkdir(parents=True)
+    record(path, {source.name: source for source in sources}, made_with)
     path.write_text(content)
-    record(path, {source.name: source for source in sources})
     return path
+
+
+def check(*inputs: Path, **parameters: Any) -> None:
+    makers = {path.name: [] if path.name == "raw" else ["steps"] for path in inputs}
+    check_fit({path.name: path for path in inputs}, makers, parameters)
 
 
 def test_what_fits_passes_and_what_does_not_is_named(tmp_path: Path) -> None:
     images = store(tmp_path, "images", "v1", "some")
     split = store(tmp_path, "split", "v1", "of some", images)
     teacher = store(tmp_path, "teacher", "v1", "z", split)
-    check_fit({"images": images, "split": split, "teacher": teacher}, {})
+    check(images, split, teacher)
 
-    again = store(tmp_path, "images", "v2", "some")
-    check_fit({"images": again, "teacher": teacher}, {})
+    check(store(tmp_path, "images", "v2", "some"), teacher)  # (the same content)
 
     others = store(tmp_path, "images", "v3", "others")
-    with pytest.raises(InputError, match=r"teacher \(v1\) was made from another images than the"):
-        check_fit({"images": others, "teacher": teacher}, {"teacher": ["gemini"]})
+    with pytest.raises(
+        InputError,
+        match=r"teacher \(v1\) .*another images than the one to be read now \(v3\); bring",
+    ):
+        check(others, teacher)
 
 
 def test_origins_are_followed_all_the_way(tmp_path: Path) -> None:
@@ -35,12 +44,51 @@ def test_origins_are_followed_all_the_way(tmp_path: Path) -> None:
     triplets = store(tmp_path, "triplets", "v1", "t", images)
     gemini = store(tmp_path, "gemini", "v1", "g", triplets)
     others = store(tmp_path, "images", "v2", "others")
-    with pytest.raises(InputError, match=r"gemini \(v1\) .*another images .*\(v2\).*steps"):
-        check_fit({"images": others, "gemini": gemini}, {"gemini": ["steps"]})
+    with pytest.raises(InputError, match=r"gemini \(v1\) .*another images .*steps"):
+        check(others, gemini)
 
 
-def test_files_without_a_record_fit_anything(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "v1" / "a"
+def test_two_inputs_of_other_origins_do_not_fit_each_other(tmp_path: Path) -> None:
+    weights = [store(tmp_path, "weights", f"v{i}", f"w{i}") for i in range(2)]
+    query, reference = (
+        store(tmp_path, name, "v1", name, some)
+        for name, some in zip(("query", "reference"), weights, strict=True)
+    )
+    with pytest.raises(InputError, match=r"reference .* another weights than that of query"):
+        check(query, reference)
+
+
+def test_what_it_was_made_with_is_inherited_and_all_that_differs_is_told(tmp_path: Path) -> None:
+    weights = store(tmp_path, "weights", "v1", "w", backbone="small_cnn", raw=True)
+    embeddings = store(tmp_path, "embeddings", "v1", "e", weights, split="validation")
+    fitting = {"backbone": "small_cnn", "raw": True, "split": "validation", "later": 1}
+    check(weights, embeddings, **fitting)
+    with pytest.raises(InputError) as error:
+        check(weights, embeddings, **fitting | {"raw": False, "split": "test"})
+    for words in (
+        "weights (v1) was made with raw=true, now it is false; run with --params raw=true, or make",
+        "embeddings (v1) was made with raw=true",
+        "embeddings (v1) was made with split=validation, now it is test",
+    ):
+        assert words in str(error.value)
+
+
+@pytest.mark.parametrize("broken", [None, "", "{", "[]", '{"images": "0123"}'])
+def test_a_file_without_its_record_is_refused_with_the_remedy(
+    tmp_path: Path, broken: str | None
+) -> None:
+    path = store(tmp_path, "weights", "v1", "w")
+    path.with_name(FILE).unlink()
+    if broken is not None:
+        path.with_name(FILE).write_text(broken)
+    with pytest.raises(InputError, match=r"weights \(v1\) has no record .*; remove .*v1, or make"):
+        check(path)
+
+
+def test_raw_data_need_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "raw" / "v1" / "raw"
     path.parent.mkdir(parents=True)
     path.write_text("x")
-    check_fit({"a": path}, {})
+    check(path)
+    made = store(tmp_path, "images", "v1", "some", path)
+    check(path, made)

@@ -3,9 +3,12 @@
 import sys
 from pathlib import Path
 
+from guided_dml.interruption import end_on_interrupt
+
 
 def main() -> None:
     """Bootstrap the project around the working directory and hand over to ``kedro run``."""
+    end_on_interrupt()
     from kedro.framework.startup import bootstrap_project
     from kedro.utils import find_kedro_project
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +15,12 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Weight = Annotated[float, Field(ge=0, le=1)]
+
+T = TypeVar("T")
+DEFINING = "defining"
+#: Of a parameter that decides what a stored result is (its shape, or of what it tells), not how
+#: well it was made. What was made with another value is not read.
+Defining = Annotated[T, DEFINING]
 
 Similarity = Literal["l2", "cosine", "gaussian"]
 Backbone = Literal["resnet18", "resnet34", "resnet50", "small_cnn"]
@@ -29,13 +35,13 @@ class Block(BaseModel):
 class DataParameters(Block):
     """How the raw images become a training, a validation and a test set."""
 
-    test_share: Annotated[float, Field(gt=0, lt=1)]
+    test_share: Defining[Annotated[float, Field(gt=0, lt=1)]]
     """Stratified share of the images that is the test set, where the source gives none."""
     images_per_class: Annotated[int, Field(ge=2)] | None
     """Keep at most so many images of each class, in training and in test (null: all)."""
-    validation_share: Share
+    validation_share: Defining[Share]
     """Stratified share of the training set that is held out for choices."""
-    raw_pixel_training: bool
+    raw_pixel_training: Defining[bool]
     """Train on 0-255 pixels, as the published code does (evaluation always normalises)."""
 
 
@@ -67,18 +73,18 @@ class GeminiParameters(TrainingParameters):
     margin: NotNegative
     beta: Weight
     """Weight of the local term of Eq. 5; the global one has 1 - beta."""
-    kernel_size: Count
-    padding: Annotated[int, Field(ge=0)]
-    hidden_units: Count
+    kernel_size: Defining[Count]
+    padding: Defining[Annotated[int, Field(ge=0)]]
+    hidden_units: Defining[Count]
 
 
 class StudentParameters(TrainingParameters):
     """The student, and every baseline's network."""
 
-    backbone: Backbone
-    stem: Literal["small", "own"]
+    backbone: Defining[Backbone]
+    stem: Defining[Literal["small", "own"]]
     """Small: 3x3 stride 1 and no max-pool, for small images; own: torchvision's 7x7."""
-    embedding_dimension: Count
+    embedding_dimension: Defining[Count]
     batch_size: Annotated[int, Field(ge=2)]
     similarity: Similarity
     gaussian_width: Positive
@@ -111,7 +117,7 @@ class Method(Block):
     ranges: ClassVar[dict[str, tuple[float, float]]] = {}
     """What `kedro tune` varies for it alone: the lowest and the highest value, both above 0."""
 
-    normalise_embeddings: bool
+    normalise_embeddings: Defining[bool]
     """Scale every embedding to length one, in training and when it is scored."""
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -126,9 +132,9 @@ class Method(Block):
 class EvaluationParameters(Block):
     """How embeddings are made and scored."""
 
-    split: Literal["test", "validation"]
+    split: Defining[Literal["test", "validation"]]
     batch_size: Count
-    batch_statistics: bool
+    batch_statistics: Defining[bool]
     """Batch-norm in training mode, n/30 images a batch, as the published code does."""
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
+from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as framework_run
-from kedro.framework.project import pipelines
+from kedro.framework.cli.utils import KedroCliError
 from kedro.io import DatasetError
 from kedro.utils import find_kedro_project
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from guided_dml.errors import InputError, Interrupted, interrupted, one_of
+from guided_dml import run_options
+from guided_dml.errors import InputError
+from guided_dml.interruption import end_on_interrupt
 from guided_dml.methods import METHODS
 
 #: What `kedro run` does in any project.
@@ -33,8 +34,35 @@ MANY_RUNS = [
     *(option for option in framework_run.params if option.name == "params"),
 ]
 
-#: Exit status after Ctrl-C, as shells have it.
-INTERRUPTED = 130
+#: What a broken configuration file or value ends in.
+BROKEN = (YAMLError, OmegaConfBaseException, MissingConfigException)
+
+
+class Command(click.Command):
+    """A command that ends on Ctrl-C, or in one clear message where that is due."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options; the framework's readers of some fail in many ways."""
+        try:
+            return super().parse_args(ctx, args)
+        except KedroCliError as error:
+            raise click.UsageError(error.message, ctx) from error
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            raise click.UsageError(f"cannot read the options: {error}", ctx) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run, and show what the user can mend; a fault of ours keeps its traceback."""
+        end_on_interrupt()
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            message = _plain(error)
+            if message is None:
+                raise
+            click.secho(f"Error: {message}", fg="red", err=True)
+            sys.exit(1)
 
 
 @click.group(name="guided_dml")
@@ -42,12 +70,14 @@ def cli() -> None:
     """Commands of Guided DML."""
 
 
+cli.command_class = Command
+
+
 @cli.command(params=framework_run.params, help=framework_run.help)
 def run(**options: Any) -> None:
-    """Run pipelines like the framework does, but end in one clear message where that is due."""
-    with _errors_shown_plainly(), _interruptible():
-        _check_names(_project(), options)
-        kedro_run(**options)
+    """Run pipelines like the framework does, but check all names first."""
+    run_options.check(_project(), options)
+    kedro_run(**options)
 
 
 @cli.command()
@@ -69,23 +99,22 @@ def compare(
     **settings: Any,
 ) -> None:
     """Run methods over data sets and seeds, and report; run again, it goes on."""
-    with _errors_shown_plainly(), _interruptible():
-        from guided_dml.comparison.experiment import compare
+    from guided_dml.comparison.experiment import compare
 
-        project = _project()
-        outcome = compare(
-            project,
-            _chosen(_data_sets(project), envs, "data set"),
-            _chosen(list(METHODS), methods, "method"),
-            seeds,
-            protocol,
-            _overrides(**settings),
-            workers,
-            scheduler,
-            say=click.echo,
-            refresh=refresh,
-        )
-        sys.exit(1 if outcome.failed else 0)
+    project = _project()
+    outcome = compare(
+        project,
+        _chosen(_data_sets(project), envs, "data set"),
+        _chosen(list(METHODS), methods, "method"),
+        seeds,
+        protocol,
+        _overrides(**settings),
+        workers,
+        scheduler,
+        say=click.echo,
+        refresh=refresh,
+    )
+    sys.exit(1 if outcome.failed else 0)
 
 
 @cli.command()
@@ -103,15 +132,14 @@ def tune(
     **settings: Any,
 ) -> None:
     """Find a method's best settings on the validation images; run again, it goes on."""
-    with _errors_shown_plainly(), _interruptible():
-        from guided_dml.comparison.tune import tune
+    from guided_dml.comparison.tune import tune
 
-        project = _project()
-        (data_set,) = _chosen(_data_sets(project), env, "data set")
-        (name,) = _chosen(list(METHODS), method, "method")
-        overrides = _overrides(**settings)
-        where = (workers, scheduler)
-        tune(project, data_set, name, trials, overrides, *where, click.echo, replace)
+    project = _project()
+    run_options.known("data set", [env], _data_sets(project))
+    run_options.known("method", [method], METHODS)
+    overrides = _overrides(**settings)
+    where = (workers, scheduler)
+    tune(project, env, method, trials, overrides, *where, click.echo, replace)
 
 
 for command in (compare, tune):
@@ -124,20 +152,22 @@ def prune(keep: int) -> None:
     """Remove all but the newest versions of every stored dataset."""
     from guided_dml.prune import prune_versions
 
-    removed, freed = prune_versions(_project() / "data", keep)
-    click.echo(f"removed {removed} versions, freed {freed / 1e6:,.1f} MB, kept the newest {keep}")
+    pruned = prune_versions(_project() / "data", keep)
+    freed = f"{pruned.freed / 1e6:,.1f} MB"
+    click.echo(f"removed {pruned.removed} versions, freed {freed}, kept the newest {keep}")
+    if pruned.failed:
+        raise InputError("\n  ".join(["could not be removed:", *pruned.failed]))
 
 
 @cli.command()
 @click.option("--port", default=5000, show_default=True)
 def mlflow(port: int) -> None:
     """Show the runs side by side in the browser; what waited to be recorded is uploaded first."""
-    with _errors_shown_plainly():
-        from guided_dml.mlflow_store import store_uri
-        from guided_dml.tracking import upload_pending
+    from guided_dml.mlflow_store import store_uri
+    from guided_dml.tracking import upload_pending
 
-        upload_pending(_project())
-        store = store_uri(_project())
+    upload_pending(_project())
+    store = store_uri(_project())
     if "sqlite" in store:
         del os.environ["MLFLOW_LOGGING_LEVEL"]  # (which keeps the client quiet)
         os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # (seven processes)
@@ -151,16 +181,13 @@ def _project() -> Path:
 
 
 def _data_sets(project: Path) -> list[str]:
-    folders = (path.name for path in (project / "conf").iterdir() if path.is_dir())
-    return sorted(set(folders) - {"base", "local"})
+    return run_options.data_sets(project / "conf")
 
 
 def _chosen(known: Sequence[str], asked: str, what: str) -> list[str]:
     """Return the names that an option asks for, separated by commas; ``all`` are all."""
     wanted = list(known) if asked == "all" else [name.strip() for name in asked.split(",")]
-    for name in wanted:
-        if name not in known:
-            raise InputError(f"unknown {what} {name!r}; known: {one_of(known)}")
+    run_options.known(what, wanted, known)
     return list(dict.fromkeys(wanted))
 
 
@@ -177,34 +204,6 @@ def _overrides(
     return merged(short, params)
 
 
-def _check_names(project: Path, options: dict[str, Any]) -> None:
-    environment, known = options["env"], _data_sets(project)
-    if environment and not options["conf_source"] and environment not in [*known, "base", "local"]:
-        raise InputError(
-            f"unknown data set {environment!r}: there is no conf/{environment}; known: "
-            f"{one_of(known)}"
-        )
-    for name in filter(None, [options["pipeline"], *options["pipelines"]]):
-        if name not in pipelines:
-            raise InputError(f"unknown pipeline {name!r}; known: {one_of(pipelines)}")
-
-
-@contextmanager
-def _errors_shown_plainly() -> Iterator[None]:
-    """Show what the user can mend as one message; a fault of ours keeps its traceback."""
-    try:
-        yield
-    except Exception as error:
-        if interrupted(error):
-            click.echo("interrupted; finished steps are stored", err=True)
-            sys.exit(INTERRUPTED)
-        message = _plain(error)
-        if message is None:
-            raise
-        click.secho(f"Error: {message}", fg="red", err=True)
-        sys.exit(1)
-
-
 def _plain(error: BaseException | None) -> str | None:
     """Return the message of the mendable error at the root of ``error``, if there is one."""
     outermost = error
@@ -217,29 +216,7 @@ def _plain(error: BaseException | None) -> str | None:
                 f"{where}{error.strerror}; the versions stored before are whole, mend this and "
                 "run again"
             )
+        if isinstance(error, BROKEN):
+            return f"the configuration cannot be read: {error}"
         error = error.__cause__
     return str(outermost) if isinstance(outermost, DatasetError) else None
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> None:
-        if _is_logging(frame):  # (which swallows exceptions: a moment later)
-            signal.setitimer(signal.ITIMER_REAL, 0.05)
-            return
-        raise Interrupted(signal.Signals(number).name)
-
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
-    before = {number: signal.signal(number, stop) for number in signals}
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _is_logging(frame: FrameType | None) -> bool:
-    while frame is not None and frame.f_code.co_filename != logging.__file__:
-        frame = frame.f_back
-    return frame is not None

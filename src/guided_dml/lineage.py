@@ -1,20 +1,38 @@
-"""What each stored version was made from, so that a step alone never mixes what does not fit.
+"""What each stored version was made from and with, so that a step never mixes what does not fit.
 
 Beside every stored file lies ``made_from.json``: for each stored dataset that it was made from,
-directly or not, a hash of that file's content. Equal content fits, whichever version it is of.
+directly or not, a hash of that file's content, and the values of the parameters that define what
+it is. Equal content fits, whichever version it is of.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
 
 from guided_dml.errors import InputError
 
 FILE = "made_from.json"
+
+READ_NOW = "the one to be read now ({}); bring back what fits with --load-versions={}:VERSION, or"
+
+
+class Lineage(BaseModel):
+    """The record beside a stored file.
+
+    Attributes:
+        made_from: Hashes of the content of its ancestors, by the names of their datasets.
+        made_with: Values of the defining parameters that it and its ancestors were made with.
+    """
+
+    made_from: dict[str, str]
+    made_with: dict[str, Any]
 
 
 @cache
@@ -24,46 +42,86 @@ def content_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def record(path: Path, made_from: Mapping[str, Path]) -> None:
-    """Write down what a stored file was made from.
+def record(path: Path, made_from: Mapping[str, Path], made_with: Mapping[str, Any]) -> None:
+    """Write down what a file that is about to be stored is made from.
 
     Args:
-        path: The stored file.
+        path: The file.
         made_from: The stored files that its node read, by the names of their datasets.
+        made_with: The defining parameters that its node read, by their full names.
     """
-    ancestors: dict[str, str] = {}
+    lineage = Lineage(made_from={}, made_with={})
     for name, source in made_from.items():
-        ancestors |= _ancestors(source) | {name: content_hash(source)}
+        above = _lineage(source)
+        if above:  # (raw data have none)
+            lineage.made_from |= above.made_from
+            lineage.made_with |= above.made_with
+        lineage.made_from[name] = content_hash(source)
+    lineage.made_with |= made_with
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{FILE}.partial")
-    partial.write_text(json.dumps(ancestors, indent=2, sort_keys=True))
+    partial.write_text(lineage.model_dump_json(indent=2))
     partial.replace(path.with_name(FILE))
 
 
-def check_fit(inputs: Mapping[str, Path], makers: Mapping[str, Iterable[str]]) -> None:
-    """Refuse inputs of a run of which one was made from other content than the run would read.
+def check_fit(
+    inputs: Mapping[str, Path], makers: Mapping[str, Iterable[str]], parameters: Mapping[str, Any]
+) -> None:
+    """Refuse stored inputs that do not fit each other or the parameters of a run.
 
     Args:
         inputs: The stored files that a run is going to read, by the names of their datasets.
-        makers: For each dataset the pipelines that make it.
+        makers: For each dataset the pipelines that make it; none: it is raw data.
+        parameters: The defining parameters of the run, by their full names.
 
     Raises:
-        InputError: Names the two that do not fit, and how to mend it.
+        InputError: Names all that do not fit, and how to mend it.
     """
-    contents = {name: content_hash(path) for name, path in inputs.items()}
+    contents = {
+        name: (content_hash(path), READ_NOW.format(path.parent.name, name))
+        for name, path in inputs.items()
+    }
+    complaints = []
     for name, path in inputs.items():
-        for ancestor, content in _ancestors(path).items():
-            if contents.get(ancestor, content) != content:
-                raise InputError(
-                    f"{name} ({path.parent.name}) was made from another {ancestor} than the one "
-                    f"to be read now ({inputs[ancestor].parent.name}); make {name} anew (pipeline "
-                    f"{', '.join(makers.get(name, ['?']))}), or bring back what fits with "
-                    f"--load-versions={ancestor}:VERSION"
-                )
+        lineage = _lineage(path)
+        whys: list[str] = []
+        if lineage is not None:
+            whys += [*_other_content(name, lineage, contents)][:1]
+            whys += _other_parameters(lineage, parameters)
+        elif makers[name]:
+            whys = [f"has no record of what it was made from; remove {path.parent}, or"]
+        anew = f"make {name} anew (pipeline {', '.join(makers[name])})"
+        complaints += [f"{name} ({path.parent.name}) {why} {anew}" for why in whys]
+    if complaints:
+        raise InputError("\n  ".join(complaints))
 
 
-def _ancestors(path: Path) -> dict[str, str]:
-    file = path.with_name(FILE)
-    if not file.exists():
-        return {}
-    ancestors: dict[str, str] = json.loads(file.read_text())
-    return ancestors
+def _other_content(
+    name: str, lineage: Lineage, contents: dict[str, tuple[str, str]]
+) -> Iterator[str]:
+    for ancestor, content in lineage.made_from.items():
+        known, whose = contents.setdefault(ancestor, (content, f"that of {name};"))
+        if content != known:
+            yield f"was made from another {ancestor} than {whose}"
+
+
+def _other_parameters(lineage: Lineage, parameters: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in lineage.made_with.items():
+        if name in parameters and parameters[name] != value:
+            yield (
+                f"was made with {name}={_shown(value)}, now it is {_shown(parameters[name])}; run "
+                f"with --params {name}={_shown(value)}, or"
+            )
+
+
+def _shown(value: Any) -> str:
+    """Return a value as --params takes it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _lineage(path: Path) -> Lineage | None:
+    """Return the record beside a file; None if there is none, or it is damaged."""
+    try:
+        return Lineage.model_validate_json(path.with_name(FILE).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None

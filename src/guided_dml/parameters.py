@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from guided_dml.blocks import (
+    DEFINING,
     Block,
     ComputeParameters,
     DataParameters,
+    Defining,
     EvaluationParameters,
     GeminiParameters,
     StudentParameters,
@@ -35,7 +37,7 @@ class Parameters(_OfMethods):
     """All parameters of a run."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    split_seed: Annotated[int, Field(ge=0, lt=2**32)]
+    split_seed: Defining[Annotated[int, Field(ge=0, lt=2**32)]]
     tracking: bool
     data: DataParameters
     triplets: TripletParameters
@@ -95,6 +97,18 @@ def _block_at(path: list[Any]) -> type[BaseModel]:
         options = get_args(annotation) or (annotation,)
         block = next(option for option in options if isinstance(option, type))
     return block
+
+
+def defining(parameters: BaseModel, prefix: str = "") -> dict[str, Any]:
+    """Return the values of parameters that are marked ``Defining``, by their full names."""
+    found: dict[str, Any] = {}
+    for name, field in type(parameters).model_fields.items():
+        value = getattr(parameters, name)
+        if isinstance(value, BaseModel):
+            found |= defining(value, f"{prefix}{name}.")
+        elif DEFINING in field.metadata:
+            found[prefix + name] = value
+    return found
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,7 +4,7 @@ import warnings
 
 from guided_dml.config import DataSetConfigLoader
 from guided_dml.datasets.atomic import write_atomically
-from guided_dml.hooks import ProjectHooks
+from guided_dml.hooks import ParameterHooks, ProgressHooks, VersionHooks
 from guided_dml.tracking import TrackingHooks
 
 # Kedro 1.7 calls a function that OmegaConf 2.4 renamed; nothing that a user could mend.
@@ -12,7 +12,7 @@ warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is depreca
 
 write_atomically()
 
-HOOKS = (ProjectHooks(), TrackingHooks())
+HOOKS = (ParameterHooks(), VersionHooks(), ProgressHooks(), TrackingHooks())
 
 CONFIG_LOADER_CLASS = DataSetConfigLoader
 

@@ -27,7 +27,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractVersionedDataset, CatalogProtocol
 from kedro.pipeline import Pipeline
 
-from guided_dml.errors import interrupted
+from guided_dml.interruption import last_words
 from guided_dml.mlflow_store import TrackedRun, made_with, open_experiment, reason
 from guided_dml.provenance import device_name, git_state, library_versions
 
@@ -47,6 +47,7 @@ class TrackingHooks:
         self._context: KedroContext
         self._catalog: CatalogProtocol[Any, Any]
         self._recorder: Recorder | None = None
+        last_words.append(lambda: self._finish("KILLED", patience=PATIENCE))
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -123,10 +124,7 @@ class TrackingHooks:
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
         """Close the run as failed, with its error."""
-        if interrupted(error):
-            self._finish("KILLED", str(error), PATIENCE)
-        else:
-            self._finish("FAILED", str(error))
+        self._finish("FAILED", str(error))
 
     def _finish(self, status: str, error: str = "", patience: float | None = None) -> None:
         recorder, self._recorder = self._recorder, None

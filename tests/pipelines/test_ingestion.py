@@ -12,7 +12,6 @@ import pytest
 import safetensors.torch
 import torch
 
-from guided_dml.blocks import DataParameters
 from guided_dml.datasets.digits import DigitsDataset
 from guided_dml.errors import InputError
 from guided_dml.parameters import Parameters
@@ -28,13 +27,8 @@ Make = Callable[..., LabelledImages]
 Change = Callable[[LabelledImages], LabelledImages]
 
 
-def data(cap: int | None = None, share: float = 0.0, test_share: float = 0.25) -> DataParameters:
-    return DataParameters(
-        test_share=test_share,
-        images_per_class=cap,
-        validation_share=share,
-        raw_pixel_training=False,
-    )
+#: What of the images is the test set, and that all are kept.
+WHOLE = (0.25, None)
 
 
 def in_parts(raw: LabelledImages) -> LabelledImages:
@@ -45,7 +39,7 @@ def in_parts(raw: LabelledImages) -> LabelledImages:
 def test_a_published_test_part_is_kept(make_images: Make) -> None:
     raw = in_parts(make_images(12))._replace(facts={"source": "here"})
     assert raw.test is not None
-    train, test, names, classes, report = prepare_images(raw, data(), 0)
+    train, test, names, classes, report = prepare_images(raw, *WHOLE, 0)
     for part, kept, rows in (("train", train, ~raw.test), ("test", test, raw.test)):
         assert np.array_equal(kept["images"].numpy(), raw.images[rows])
         assert np.array_equal(kept["labels"].numpy(), raw.labels[rows])
@@ -61,7 +55,7 @@ def test_a_published_test_part_is_kept(make_images: Make) -> None:
         "images": 27,
         "images_of_class": dict.fromkeys(classes, 9),
     }
-    assert report["parameters"]["data"]["test_share"] == 0.25
+    assert report["parameters"]["test_share"] == 0.25
 
 
 @pytest.mark.parametrize("share", [0.1, 1 / 3, 0.77])
@@ -70,7 +64,7 @@ def test_else_a_stratified_share_is_the_test_set(
     make_images: Make, share: float, seed: int
 ) -> None:
     raw = make_images(20)
-    train, test, names, *_ = prepare_images(raw, data(test_share=share), seed)
+    train, test, names, *_ = prepare_images(raw, share, None, seed)
     assert sorted(names["train"] + names["test"]) == sorted(raw.names)
     assert np.abs(test["labels"].bincount().numpy() - share * 20).max() <= 1
     for part, kept in (("train", train), ("test", test)):
@@ -78,7 +72,7 @@ def test_else_a_stratified_share_is_the_test_set(
         assert rows == sorted(rows)
         assert np.array_equal(kept["images"].numpy(), raw.images[rows])
         assert np.array_equal(kept["labels"].numpy(), raw.labels[rows])
-    again, other = (prepare_images(raw, data(test_share=share), s)[2] for s in (seed, 5))
+    again, other = (prepare_images(raw, share, None, s)[2] for s in (seed, 5))
     assert again == names != other
 
 
@@ -92,7 +86,7 @@ def test_else_a_stratified_share_is_the_test_set(
 def test_the_digits_are_split_as_in_all_stored_results(
     seed: int, share: float, expected: list[str]
 ) -> None:
-    parts = prepare_images(DigitsDataset().load(), data(test_share=share), seed)[:2]
+    parts = prepare_images(DigitsDataset().load(), share, None, seed)[:2]
     contents = (
         part["images"].numpy().tobytes() + part["labels"].numpy().tobytes() for part in parts
     )
@@ -102,7 +96,7 @@ def test_the_digits_are_split_as_in_all_stored_results(
 @pytest.mark.parametrize("cap", [2, 5, 12, 100])
 def test_the_cap_keeps_a_stratified_sample(make_images: Make, cap: int) -> None:
     raw = in_parts(make_images(16))
-    train, test, names, _, report = prepare_images(raw, data(cap), 0)
+    train, test, names, _, report = prepare_images(raw, 0.25, cap, 0)
     for part, kept, count in (("train", train, 12), ("test", test, 4)):
         assert kept["labels"].bincount().tolist() == [min(cap, count)] * 3
         rows = [raw.names.index(name) for name in names[part]]
@@ -115,7 +109,7 @@ def test_the_cap_keeps_a_stratified_sample(make_images: Make, cap: int) -> None:
 
 def test_the_cap_chooses_by_the_seed_and_at_random(make_images: Make) -> None:
     raw = in_parts(make_images(16))
-    first, again, other = (prepare_images(raw, data(5), seed)[0] for seed in (1, 1, 2))
+    first, again, other = (prepare_images(raw, 0.25, 5, seed)[0] for seed in (1, 1, 2))
     assert torch.equal(first["images"], again["images"])
     assert not torch.equal(first["images"], other["images"])
     assert not np.array_equal(first["images"][:5].numpy(), raw.images[:5])
@@ -125,7 +119,7 @@ def test_what_a_reader_changed_is_counted_in_its_part(make_images: Make) -> None
     raw = in_parts(make_images(12))
     assert raw.test is not None
     raw = raw._replace(changed={"turned": raw.test, "resized": np.arange(36) < 5})
-    report = prepare_images(raw, data(), 0)[-1]
+    report = prepare_images(raw, *WHOLE, 0)[-1]
     assert (report["train"]["turned"], report["test"]["turned"]) == (0, 9)
     assert (report["train"]["resized"], report["test"]["resized"]) == (4, 1)
 
@@ -134,7 +128,7 @@ def test_classes_without_a_training_image_are_left_out(make_images: Make) -> Non
     raw = in_parts(make_images(12))._replace(
         labels=np.repeat([4, 2, 1], 12), classes=["ant", "bee", "cat", "dog", "eel"]
     )
-    train, test, _, classes, report = prepare_images(raw, data(), 0)
+    train, test, _, classes, report = prepare_images(raw, *WHOLE, 0)
     assert classes == ["bee", "cat", "eel"]
     assert train["labels"].tolist() == [2] * 9 + [1] * 9 + [0] * 9
     assert test["labels"].tolist() == [2] * 3 + [1] * 3 + [0] * 3
@@ -143,7 +137,7 @@ def test_classes_without_a_training_image_are_left_out(make_images: Make) -> Non
 
 def test_a_class_may_lack_test_images(make_images: Make) -> None:
     raw = make_images(12)._replace(test=np.arange(36) == 12)
-    _, test, _, classes, report = prepare_images(raw, data(), 0)
+    _, test, _, classes, report = prepare_images(raw, *WHOLE, 0)
     assert test["labels"].tolist() == [1]
     assert len(classes) == 3
     assert report["test"]["images_of_class"] == {"class 0": 0, "class 1": 1, "class 2": 0}
@@ -217,7 +211,7 @@ def test_what_cannot_be_learned_from_is_refused(
     make_images: Make, change: Change, words: str
 ) -> None:
     with pytest.raises(InputError) as caught:
-        prepare_images(change(make_images()), data(), 0)
+        prepare_images(change(make_images()), *WHOLE, 0)
     assert words in str(caught.value)
     str(caught.value).encode()
 
@@ -228,7 +222,7 @@ def test_what_cannot_be_learned_from_is_refused(
 def test_names_that_can_be_told_apart_are_stored(make_images: Make, names: tuple[str]) -> None:
     raw = in_parts(make_images())._replace(classes=list(names))
     raw.names[0] = os.fsdecode(b"caf\xe9.png")
-    _, _, images, classes, report = prepare_images(raw, data(), 0)
+    _, _, images, classes, report = prepare_images(raw, *WHOLE, 0)
     assert json.loads(json.dumps(classes)) == list(names)
     assert list(json.loads(json.dumps(report))["train"]["images_of_class"]) == list(names)
     assert images["train"][0] == r"caf\udce9.png"
@@ -239,7 +233,7 @@ def test_names_that_can_be_told_apart_are_stored(make_images: Make, names: tuple
 def test_the_validation_set_is_stratified(counts: tuple[int, ...], share: float) -> None:
     labels = torch.repeat_interleave(torch.tensor(counts))
     labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
-    split = split_training_set({"labels": labels}, data(share=share), 0)
+    split = split_training_set({"labels": labels}, share, 0)
     train, validation = split["train"].tolist(), split["validation"].tolist()
     assert split["train"].dtype == split["validation"].dtype == torch.int64
     assert sorted(train + validation) == list(range(len(labels)))
@@ -254,7 +248,7 @@ def test_the_validation_set_is_stratified(counts: tuple[int, ...], share: float)
 
 def test_two_images_of_a_class_are_both_trained_on() -> None:
     labels = torch.tensor([0, 1, 0, 1])
-    split = split_training_set({"labels": labels}, data(share=0.1), 0)
+    split = split_training_set({"labels": labels}, 0.1, 0)
     assert split["train"].tolist() == [0, 1, 2, 3]
     assert split["validation"].tolist() == []
 
@@ -262,8 +256,7 @@ def test_two_images_of_a_class_are_both_trained_on() -> None:
 def test_the_split_seed_fixes_the_split() -> None:
     labels = torch.arange(3).repeat(20)
     first, again, other = (
-        split_training_set({"labels": labels}, data(share=0.3), seed)["validation"]
-        for seed in (1, 1, 2)
+        split_training_set({"labels": labels}, 0.3, seed)["validation"] for seed in (1, 1, 2)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -336,6 +329,6 @@ def test_what_is_kept_can_be_stored_whatever_the_readers_layout(
     turned = raw._replace(
         images=np.asfortranarray(raw.images), labels=np.arange(15) % 3 // 2, test=rows
     )
-    for part in prepare_images(turned, data(), 0)[:2]:
+    for part in prepare_images(turned, *WHOLE, 0)[:2]:
         assert all(tensor.is_contiguous() for tensor in part.values())
         safetensors.torch.save(part)

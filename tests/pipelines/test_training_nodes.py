@@ -37,8 +37,8 @@ STILL = {"epochs": 1, "learning_rate": 1e-12, "momentum": 0.0, "schedule": "cons
 @pytest.fixture
 def inputs(make_images: Callable[..., LabelledImages], parameters: Parameters) -> dict[str, Any]:
     raw = make_images(per_class=20, classes=3)
-    train, test, *_ = prepare_images(raw, parameters.data, 0)
-    split = split_training_set(train, parameters.data, 0)
+    train, test, *_ = prepare_images(raw, 0.2, None, 0)
+    split = split_training_set(train, 0.1, 0)
     return {
         "train": train,
         "test": test,

@@ -14,9 +14,9 @@ from guided_dml.comparison.records import About, hash_of, place, settings_key
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.tuned import read_tuned, tuned_file
 from guided_dml.errors import InputError
-from guided_dml.lineage import content_hash
+from guided_dml.lineage import check_fit, content_hash
 from guided_dml.methods import METHODS
-from guided_dml.parameters import validated
+from guided_dml.parameters import defining, validated
 
 #: What the runs of a comparison read.
 PREPARED = ("train_images", "test_images", "normalisation", "split", "classes")
@@ -167,23 +167,25 @@ def _prepare(project: Path, data_set: str, parameters: Nested) -> str:
         asked = context.config_loader["parameters"]
         wanted = {
             "fingerprint": context.catalog["raw_images"].fingerprint(),
-            "parameters": {name: asked[name] for name in ("data", "split_seed")},
+            "images_per_class": asked["data"]["images_per_class"],
         }
-        version = _stored(context.catalog, wanted)
+        version = _stored(context.catalog, wanted, defining(validated(asked)))
         if version is None:
             opened.run(pipeline_names=["ingestion"], runner=SequentialRunner())
             version = str(opened.session_id)
     return version
 
 
-def _stored(catalog: Any, wanted: Nested) -> str | None:
+def _stored(catalog: Any, wanted: Nested, made_with: Nested) -> str | None:
     """Return the newest version of the prepared data, if it is whole and as wanted."""
     try:
         report = catalog.load("data_report")
-        versions = {catalog[name].resolve_load_version() for name in SAVED_TOGETHER}
-    except DatasetError:
+        files = {name: Path(catalog[name]._get_load_path()) for name in SAVED_TOGETHER}
+        check_fit(files, dict.fromkeys(files, ("ingestion",)), made_with)
+    except (DatasetError, InputError):
         return None
-    as_wanted = wanted.items() <= report.items()
+    versions = {path.parent.name for path in files.values()}
+    as_wanted = wanted.items() <= (report | report["parameters"]).items()
     return versions.pop() if len(versions) == 1 and as_wanted else None
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from guided_dml.comparison.plan import Plan
 from guided_dml.comparison.records import RunRecord
-from guided_dml.errors import Interrupted
 from guided_dml.mlflow_store import TrackedRun, made_with, open_experiment, reason
 
 logger = logging.getLogger(__name__)
@@ -35,8 +34,6 @@ class Uploader:
             return
         try:
             work()
-        except Interrupted:
-            raise
         except Exception as error:  # (MLflow lets errors of its database and network through)
             self._working = False
             logger.warning(

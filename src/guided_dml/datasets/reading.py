@@ -12,7 +12,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from guided_dml.errors import InputError, Interrupted
+from guided_dml.errors import InputError
 from guided_dml.types import LabelledImages
 
 
@@ -61,7 +61,7 @@ def failing_as(message: str) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, Interrupted):
+    except InputError:
         raise
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]

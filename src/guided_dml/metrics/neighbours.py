@@ -1,13 +1,9 @@
 """Exact nearest neighbours in L2 distance; of tied references the lower index comes first.
 
-Exact means: ranked by the sum of squared differences in float64. Most of the order is certain from
-a matrix product, whose error has a proven bound; what that leaves in doubt, and only that, the sums
-decide. So offset, scale, duplicates and chunks change no rank.
-
-How the CPU gets by without comparing everything: queries that lie close together are taken as a
-group. If the k-th nearest reference of the group's middle is at distance d, and every query within
-r of it, then by the triangle inequality the k nearest of each query are within d + 2r of the
-middle. Only those candidates are looked at, once for the group.
+How the CPU gets by without ranking everything: queries that lie close together are taken as a
+group. If the k-th nearest reference of the group's centre is at distance d, and every query within
+r of the centre, then by the triangle inequality the k nearest of each query are within d + 2r of
+the centre. Only those candidates are looked at, once for the group.
 """
 
 from __future__ import annotations
@@ -15,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -23,219 +19,184 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from guided_dml.errors import InputError
-
 #: Queries of a group: in fewer rows a matrix product is slower, more lie further apart.
 GROUP = 64
 
 #: Bytes that the distances and the ranking of a chunk of queries may take.
 CHUNK_BYTES = 128_000_000
 
-#: Bytes for each pair of a query and a candidate: its distance, its key, copies.
+#: Bytes of float32 references that a matrix product takes at once: more leave the cache, and in
+#: 3,072 dimensions (raw pixels of CIFAR-10) are up to a quarter slower.
+BLOCK_BYTES = 4_000_000
+
+#: Bytes for each pair of a query and a candidate: its distance, its key, counts, copies.
 PAIR_BYTES = 28
 
-#: Bytes of references and their distances that are worked on at once: more leave the cache.
-BLOCK_BYTES = 2_000_000
+#: Up to this dimension distances are summed coordinate by coordinate, without cancellation.
+DIRECT_DIMENSIONS = 16
 
-#: Up to this dimension a float64 product is as fast; beyond, float32 is tried first.
-FEW_DIMENSIONS = 16
+#: The low half of a ranking key: the position of a reference; its distance is above.
+POSITION = 0xFFFFFFFF
 
-#: Of a query's candidates: up to this share, pairs are faster compared than multiplied again.
-FEW_PAIRS = 0.01
+#: Relative rounding of a distance that the choice of candidates allows for.
+ROUNDING = 1e-5
 
-#: Levels of distance: with what rounding may add, and the other half for their errors, 32 bits.
-LEVELS = 2**31 - 2**10
-
-#: Covers the rounding of square roots and of their sums.
-SAFE = 1 + 1e-12
-
-Floats = NDArray[np.floating[Any]]
+Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
-Precision = type[np.float32] | type[np.float64]
-
-
-class Near(NamedTuple):
-    """How far the candidates of a group are from its queries, up to a proven error.
-
-    Attributes:
-        query: float32 or uint8 ``[G, D]``.
-        reference: float32 or uint8 ``[N, D]``, all of them.
-        candidates: int64 ``[C]``, rows of ``reference`` in rising order, among them the nearest
-            of every query.
-        levels: uint32 ``[G, C]``, squared distances on a scale from 0 to ``LEVELS`` that holds all
-            that are asked for; what is beyond is ``LEVELS``.
-        apart: Levels that differ by more are surely in this order; 0 where all points are one.
-        final: Whether no more precise ones will follow.
-    """
-
-    query: NDArray[Any]
-    reference: NDArray[Any]
-    candidates: Integers
-    levels: NDArray[np.uint32]
-    apart: int
-    final: bool
-
-    def exact(self, rows: Any, columns: Integers) -> NDArray[np.float64]:
-        """Return what decides, of pairs ``[P]`` or of one row: squared distances in float64."""
-        sums = np.zeros(len(columns))
-        if self.apart:
-            rows, places = np.broadcast_to(rows, columns.shape), self.candidates[columns]
-            for at in _slices(len(columns), 8 * self.query.shape[1]):
-                # (in row order the sum adds up in an order that depends on D alone)
-                pairs = self.query[rows[at]], self.reference[places[at]]
-                sums[at] = (np.subtract(*pairs, dtype=np.float64, order="C") ** 2).sum(1)
-        return sums
-
-    def few(self, pairs: int) -> bool:
-        """Return whether so many a query are better compared than left to what follows."""
-        return self.final or pairs <= FEW_PAIRS * len(self.candidates)
-
-
-#: Is given rows of the queries ``[G]`` and what is near them. Returns the rows that wait for more
-#: precise distances.
-Work = Callable[[Integers, Near], Integers]
+Keys = TypeVar("Keys", Integers, NDArray[np.uint32])
+Array = TypeVar("Array", NDArray[Any], Tensor)
 
 
 def nearest(query: Tensor, reference: Tensor, k: int) -> Tensor:
     """Return the k nearest references of every query.
 
     Args:
-        query: float32 or uint8 ``[Q, D]``.
-        reference: float32 or uint8 ``[N, D]``, on the same device.
+        query: float or uint8 ``[Q, D]``.
+        reference: float or uint8 ``[N, D]``, on the same device.
         k: How many; at most N are returned.
 
     Returns:
         int64 ``[Q, min(k, N)]`` on the same device: indices into ``reference``, nearest first.
-
-    Raises:
-        InputError: There is no query or no reference, some are not finite, dimensions differ, or k
-            is below 1.
     """
-    if k < 1:
-        raise InputError(f"k: {k} neighbours are asked for; at least 1 is needed")
-    query, reference = checked("query", query), checked("reference", reference)
-    check_dimensions(query, reference)
-    on_device = nearest_on_cpu if query.device.type == "cpu" else nearest_on_gpu
-    return on_device(query, reference, min(k, len(reference)))
-
-
-def nearest_on_cpu(query: Tensor, reference: Tensor, k: int) -> Tensor:
-    """Return the k nearest references of every query, group by group."""
+    k = min(k, len(reference))
+    if query.device.type != "cpu":
+        chunks = query.split(chunk_size(len(reference)))
+        return torch.cat([nearest_on_gpu(chunk, reference, k) for chunk in chunks])
     found = np.empty((len(query), k), np.int64)
 
-    def rank(rows: Integers, near: Near) -> Integers:
-        kth = np.partition(near.levels, k - 1, axis=1)[:, k - 1 : k]
-        of, columns = (near.levels <= kth + np.uint32(near.apart)).nonzero()
-        if not near.few(len(of) // len(rows)):
-            return rows
-        order = np.lexsort((near.exact(of, columns), of))
-        starts = of.searchsorted(np.arange(len(rows)))
-        found[rows] = near.candidates[columns[order][starts[:, None] + np.arange(k)]]
-        return rows[:0]
+    def rank(rows: Integers, candidates: Integers, distances: Floats) -> None:
+        if k == 1:
+            found[rows, 0] = candidates[distances.argmin(1)]
+        else:
+            found[rows] = smallest(ordered_keys(distances, candidates), k) & POSITION
 
     for_each_group(query, reference, np.full(len(query), k), rank)
     return torch.from_numpy(found)
 
 
 def nearest_on_gpu(query: Tensor, reference: Tensor, k: int) -> Tensor:
-    """Return the k nearest references of every query; what is in doubt the CPU decides."""
-    parts = [
-        ranked_on_gpu(part, reference, k)
-        for part in query.chunk(chunks(len(query), len(reference)))
-    ]
-    found = torch.cat([places[:, :k] for places, _ in parts])
-    rows = torch.cat([close.any(1) for _, close in parts]).nonzero().flatten()
-    if len(rows):
-        decided = nearest_on_cpu(query[rows].cpu(), reference.cpu(), k)
-        found[rows] = decided.to(found.device)
-    return found
+    """Return the k nearest references of a few queries, by sorting integers of 64 bits."""
+    positions = torch.arange(len(reference), device=reference.device)
+    bits = squared_distances(query.float(), reference.float()).view(torch.int32).to(torch.int64)
+    keys = (bits << 32 | positions).topk(k, dim=1, largest=False, sorted=True).values
+    return keys & POSITION
 
 
-def ranked_on_gpu(query: Tensor, reference: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Return the nearest of a few queries by a float64 product, and where that is in doubt.
-
-    Returns:
-        int64 ``[Q, m]``, indices into ``reference``, nearest first, where m is ``n + 1`` or all;
-        and bool ``[Q, m - 1]``, whether the next is too close to be surely further away.
-    """
-    centre = reference.double().mean(0)
-    query, reference = query.double() - centre, reference.double() - centre
-    lengths, norms = query.square().sum(1), reference.square().sum(1)
-    distances = (norms - 2 * query @ reference.T).add_(lengths[:, None])
-    found = distances.topk(min(n + 1, len(reference)), largest=False)
-    span = (math.sqrt(lengths.max()) + math.sqrt(norms.max())) ** 2
-    close = found.values.diff(dim=1) <= 2 * bound(span, query.shape[1], np.float64)
-    return found.indices, close
+def chunk_size(references: int) -> int:
+    """Return how many queries can be compared with so many references at once."""
+    return max(1, CHUNK_BYTES // (references * PAIR_BYTES))
 
 
-def checked(name: str, points: Tensor) -> Tensor:
-    """Return points ``[N, D]`` as they are compared: uint8 as it is, all else as float32.
-
-    Raises:
-        InputError: They are no such table, empty, or not finite in float32.
-    """
-    if points.ndim != 2 or not points.numel():
-        raise InputError(
-            f"{name}: embeddings [N, D] with N > 0 and D > 0 are needed; got {list(points.shape)}"
-        )
-    points = points.detach() if points.dtype == torch.uint8 else points.detach().float()
-    if not all(extreme.isfinite() for extreme in points.aminmax()):
-        raise InputError(f"{name}: some embeddings are not finite")
-    return points
-
-
-def check_dimensions(query: Tensor, reference: Tensor) -> None:
-    """Raise an InputError where queries and references are not of one dimension."""
-    if query.shape[1] != reference.shape[1]:
-        raise InputError(
-            f"query and reference differ in dimension: {query.shape[1]} and {reference.shape[1]}"
-        )
-
-
-def chunks(queries: int, references: int) -> int:
-    """Return in how many parts so many queries are compared with so many references."""
-    return math.ceil(queries / max(1, CHUNK_BYTES // (references * PAIR_BYTES)))
-
-
-def bound(span: float, dimension: int, precision: Precision) -> float:
-    """Return how far a distance from a product can be from the float64 sum that decides.
-
-    The D roundings of a product, in whatever order, come to at most D / 2 epsilons of 2 |q| |r|,
-    which is no more than half the span. Lengths and the deciding sum have D roundings in float64.
-    The rest is for centring, for adding up, and for what is too small for the precision.
-
-    Args:
-        span: ``(|q| + |r|)^2`` for the longest of both, as seen from the centre.
-        dimension: D.
-        precision: Of the product.
-    """
-    limits, sums = np.finfo(precision), np.finfo(np.float64)
-    share = (0.3 * dimension + 4) * limits.eps + (1.3 * dimension + 8) * sums.eps
-    return float(share) * span + (2 * dimension + 8) * float(limits.tiny) if span else 0.0
-
-
-def for_each_group(query: Tensor, reference: Tensor, enough: Integers, work: Work) -> None:
+def for_each_group(
+    query: Tensor,
+    reference: Tensor,
+    enough: Integers,
+    work: Callable[[Integers, Integers, Floats], None],
+) -> None:
     """Hand group after group of the queries to ``work``, on as many threads as PyTorch uses.
 
     Args:
-        query: float32 or uint8 ``[Q, D]`` on the CPU.
-        reference: float32 or uint8 ``[N, D]`` on the CPU.
+        query: ``[Q, D]`` on the CPU.
+        reference: ``[N, D]`` on the CPU.
         enough: ``[Q]``, how many of its nearest references each query needs.
-        work: Is called for each group, and again for the rows that it returns.
+        work: Is given rows of ``query`` ``[G]`` (a group, or a part of one that has many
+            candidates), candidates in rising order ``[C]`` (rows of ``reference``, the nearest of
+            every query among them), and their squared distances, float32 ``[G, C]``.
     """
     points, everywhere = query.numpy(), _References.of(reference.numpy())
 
     def of_group(rows: Integers) -> None:
-        near, first, last = everywhere.near(points[rows], int(enough[rows].max()))
-        for part in np.array_split(rows, chunks(len(rows), len(near.rows))):
-            for precision in near.precisions(points[part]):
-                if len(part):
-                    part = work(part, near.measured(points[part], first, last, precision))
+        group = points[rows].astype(np.float32)
+        candidates = _candidates(group, everywhere, int(enough[rows].max()))
+        if 2 * len(candidates) > len(reference):  # (not worth a copy)
+            candidates, near = np.arange(len(reference)), everywhere
+        else:
+            near = everywhere.only(candidates)
+        parts = math.ceil(len(rows) / chunk_size(len(candidates)))
+        for part in np.array_split(np.arange(len(rows)), parts):
+            work(rows[part], candidates, near.squared_distances(group[part]))
 
     threads = torch.get_num_threads()
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(of_group, _groups(points)):
             pass
+
+
+class _References(NamedTuple):
+    """Points, float32 or uint8 ``[N, D]``, with the squares that their distances need."""
+
+    points: NDArray[Any]
+    norms: Floats | None
+
+    @classmethod
+    def of(cls, points: NDArray[Any]) -> _References:
+        if points.shape[1] <= DIRECT_DIMENSIONS:  # (coordinate after coordinate, as they are read)
+            return cls(np.asfortranarray(points, np.float32), None)
+        blocks = [squared_norms(block) for _, block in _blocks(points)]
+        return cls(points, np.concatenate(blocks))
+
+    def only(self, rows: Integers) -> _References:
+        norms = None if self.norms is None else self.norms[rows]
+        return _References(self.points.T[:, rows].T, norms)
+
+    def squared_distances(self, query: Floats) -> Floats:
+        if self.norms is None:
+            return squared_distances(query, self.points)
+        distances = np.empty((len(query), len(self.points)), np.float32)
+        for at, block in _blocks(self.points):
+            distances[:, at] = squared_distances(query, block, self.norms[at])
+        return distances
+
+
+def squared_distances(query: Array, reference: Array, norms: Array | None = None) -> Array:
+    """Return the squared L2 distances of every query to every reference.
+
+    Args:
+        query: float32 ``[Q, D]``, of NumPy or PyTorch.
+        reference: float32 ``[N, D]``, of the same kind.
+        norms: float32 ``[N]``, the references' :func:`squared_norms`, where they are at hand.
+
+    Returns:
+        float32 ``[Q, N]``, none below 0. In few dimensions the squared differences are summed, so
+        that equal distances are exactly equal; in many the matrix product is used.
+    """
+    if query.shape[1] <= DIRECT_DIMENSIONS:
+        total: Array = (query[:, :1] - reference[:, 0]) ** 2
+        for d in range(1, query.shape[1]):
+            total += (query[:, d : d + 1] - reference[:, d]) ** 2
+        return total
+    product: Array = -2 * query @ reference.T
+    product += squared_norms(query)[:, None]
+    product += squared_norms(reference) if norms is None else norms
+    product = product.clip(0)
+    product += 0.0  # (turns a -0.0 into 0.0: the ranking reads bits)
+    return product
+
+
+def squared_norms(points: Array) -> Array:
+    """Return the squared lengths of float32 ``[N, D]``: float32 ``[N]``."""
+    norms: Array = (points**2).sum(1)
+    return norms
+
+
+def ordered_keys(distances: Floats, codes: Integers) -> Integers:
+    """Return integers that order like the distances, and ties among them like the codes.
+
+    A non-negative float32 orders like its bit pattern.
+    """
+    keys = distances.view(np.int32).astype(np.int64)
+    keys <<= 32
+    keys |= codes
+    return keys
+
+
+def smallest(keys: Keys, n: int) -> Keys:
+    """Return the ``n`` smallest of each row, in order; ``keys`` is changed."""
+    if n < keys.shape[1]:
+        keys.partition(n - 1, axis=1)
+    keys = keys[:, :n]
+    keys.sort(axis=1)
+    return keys
 
 
 def _groups(points: NDArray[Any]) -> Iterator[Integers]:
@@ -248,119 +209,28 @@ def _groups(points: NDArray[Any]) -> Iterator[Integers]:
             continue
         half = GROUP * math.ceil(len(rows) / GROUP / 2)  # (the groups but one are full)
         some = points[rows]
-        with np.errstate(over="ignore"):
-            widest = np.ptp(some, axis=0).argmax()
+        widest = np.ptp(some, axis=0).argmax()
         order = rows[some[:, widest].argpartition(half)]
         waiting += [order[:half], order[half:]]
 
 
-class _References(NamedTuple):
-    """References, and what their distances are computed from.
-
-    Attributes:
-        exactly: float32 or uint8 ``[N, D]``, all of them.
-        rows: int64 ``[C]``, the rows of those that are meant.
-        points: ``[C, D]``, those; in few dimensions float64 and as seen from the centre.
-        centre: float32 ``[D]``, their mean where that is far from the origin: seen from there,
-            points are shorter, and the error of a product less.
-        norms: float64 ``[C]``, their squared lengths as seen from the centre.
-    """
-
-    exactly: NDArray[Any]
-    rows: Integers
-    points: NDArray[Any]
-    centre: NDArray[np.float32]
-    norms: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, exactly: NDArray[Any]) -> _References:
-        some = exactly[:: 1 + len(exactly) // 1000].astype(np.float64)
-        mean, few = some.mean(0), exactly.shape[1] <= FEW_DIMENSIONS
-        if not few and mean @ mean <= 3 * _norms(some - mean).mean():
-            mean[:] = 0  # (there is little to gain)
-        centre, points = mean.astype(np.float32), exactly
-        if few:  # (coordinate after coordinate, as they are read)
-            points = np.subtract(exactly, centre, dtype=np.float64, order="F")
-        self = cls(exactly, np.arange(len(exactly)), points, centre, np.empty(len(exactly)))
-        for at in _slices(len(exactly), 8 * len(centre)):
-            self.norms[at] = _norms(self.block(at, np.float64))
-        return self
-
-    @property
-    def few(self) -> bool:
-        return len(self.centre) <= FEW_DIMENSIONS
-
-    def near(self, group: NDArray[Any], enough: int) -> tuple[_References, float, float]:
-        """Return those that can be among the ``enough`` nearest of a query of the group.
-
-        With them two squared distances: no query has a candidate nearer than the first, none has
-        the last neighbour that is asked for beyond the second.
-        """
-        middle = group.mean(0, keepdims=True, dtype=np.float64).astype(np.float32)
-        radius = math.sqrt(_norms(np.subtract(group, middle, dtype=np.float64)).max())
-        precision = self.precisions(middle)[0]
-        error = bound(self.span(middle), len(self.centre), precision)
-        row = np.concatenate([part[0] for _, part in self.distances(middle, precision)])
-        kth = math.sqrt(max(0.0, float(np.partition(row, enough - 1)[enough - 1]) + error))
-        first = math.sqrt(max(0.0, float(row.min()) - error))
-        rows = np.flatnonzero(row <= ((kth + 2 * radius) * SAFE) ** 2 + 2 * error)
-        limits = max(0.0, first / SAFE - radius * SAFE) ** 2, ((kth + radius) * SAFE) ** 2
-        if not self.few and 2 * len(rows) > len(row):  # (not worth a copy)
-            return self, *limits
-        points = self.points.T[:, rows].T
-        return self._replace(rows=rows, points=points, norms=self.norms[rows]), *limits
-
-    def measured(
-        self, query: NDArray[Any], first: float, last: float, precision: Precision
-    ) -> Near:
-        """Return the distances of a few queries, in levels from ``first`` to ``last``."""
-        error = bound(self.span(query), len(self.centre), precision)
-        scale = 1.0
-        if error:  # (a power of two scales without rounding)
-            scale = 2.0 ** math.floor(math.log2(LEVELS / max(last - first, 2 * error)))
-        levels = np.empty((len(query), len(self.rows)), np.uint32)
-        for at, part in self.distances(query, precision, scale, first):
-            levels[:, at] = part.clip(0, LEVELS, out=part)
-        apart = int(2 * error * scale) + 1 if error else 0
-        return Near(query, self.exactly, self.rows, levels, apart, precision is np.float64)
-
-    def distances(
-        self, query: NDArray[Any], precision: Precision, scale: float = 1.0, first: float = 0.0
-    ) -> Iterator[tuple[slice, Floats]]:
-        """Yield ``scale`` times what squared distances exceed ``first`` by, block after block."""
-        moved = np.subtract(query, self.centre, dtype=np.float64)
-        lengths = (scale * (_norms(moved) - first)).astype(precision)[:, None]
-        left, norms = (-2 * scale * moved).astype(precision), (scale * self.norms).astype(precision)
-        for at in _slices(len(norms), left.itemsize * sum(left.shape)):
-            part = left @ self.block(at, precision).T
-            part += lengths
-            part += norms[at]
-            yield at, part
-
-    def block(self, at: slice, precision: Precision) -> NDArray[Any]:
-        """Return a few of the points as seen from the centre."""
-        points = self.points[at]
-        seen = self.few or not self.centre.any()
-        return np.asarray(
-            points if seen else np.subtract(points, self.centre, dtype=precision), precision
-        )
-
-    def span(self, query: NDArray[Any]) -> float:
-        """Return ``(|q| + |r|)^2`` for the longest of both, as seen from the centre."""
-        longest = _norms(np.subtract(query, self.centre, dtype=np.float64)).max()
-        return (math.sqrt(longest) + math.sqrt(self.norms.max())) ** 2
-
-    def precisions(self, query: NDArray[Any]) -> tuple[Precision, ...]:
-        """Return in what to compute, one after the other until all is decided."""
-        in_range = 1e-18 < self.span(query) < 1e18  # (beyond, float32 would lose squares)
-        return (np.float32, np.float64) if in_range and not self.few else (np.float64,)
+def _candidates(group: Floats, references: _References, enough: int) -> Integers:
+    """Return the references that can be among the ``enough`` nearest of any query of the group."""
+    centre = group.mean(axis=0, keepdims=True)
+    radius = np.sqrt(squared_distances(centre, group).max())
+    row = references.squared_distances(centre)[0]
+    kth = np.partition(row, enough - 1)[enough - 1]
+    bound = (np.sqrt(kth) + 2 * radius) ** 2
+    # The error of a sum of squares grows with the sum, that of a matrix product with the norms.
+    inexact = (
+        bound if references.norms is None else squared_norms(group).max() + references.norms.max()
+    )
+    return np.flatnonzero(row <= bound + ROUNDING * inexact)
 
 
-def _norms(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    norms: NDArray[np.float64] = np.einsum("ij,ij->i", points, points)
-    return norms
-
-
-def _slices(count: int, row_bytes: int) -> Iterator[slice]:
-    step = max(1, BLOCK_BYTES // row_bytes)
-    return (slice(start, start + step) for start in range(0, count, step))
+def _blocks(points: NDArray[Any]) -> Iterator[tuple[slice, Floats]]:
+    """Yield the points as float32, a few at a time: whole-number pixels may be many."""
+    step = max(1, BLOCK_BYTES // (4 * points.shape[1]))
+    for start in range(0, len(points), step):
+        at = slice(start, start + step)
+        yield at, points[at].astype(np.float32, copy=False)

@@ -8,7 +8,7 @@ from unicodedata import category, normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from guided_dml.blocks import ComputeParameters, DataParameters
+from guided_dml.blocks import ComputeParameters
 from guided_dml.errors import InputError
 from guided_dml.types import LabelledImages, Tensors
 
@@ -19,13 +19,14 @@ UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 
 
 def prepare_images(
-    raw_images: LabelledImages, data: DataParameters, split_seed: int
+    raw_images: LabelledImages, test_share: float, images_per_class: int | None, split_seed: int
 ) -> tuple[Tensors, Tensors, dict[str, list[str]], list[str], dict[str, Any]]:
     """Check the images, split off a test set, cap the classes and number them.
 
     Args:
         raw_images: As read.
-        data: The share of the test set, where the source has none, and the cap.
+        test_share: Share of the images that is the test set, where the source has none.
+        images_per_class: At most so many of each are kept, in training and in test; None: all.
         split_seed: Seed of the split, and of the choice that the cap makes.
 
     Returns:
@@ -39,11 +40,11 @@ def prepare_images(
     import torch
 
     _check_images(raw_images)
-    parts = _parts(raw_images, data.test_share, split_seed)
+    parts = _parts(raw_images, test_share, split_seed)
     labels, classes = _numbered(raw_images, *parts)
     kept, names, report = [], {}, {}
     for name, part in zip(("train", "test"), parts, strict=True):
-        rows = part[_capped(labels[part], data.images_per_class, split_seed)]
+        rows = part[_capped(labels[part], images_per_class, split_seed)]
         images = torch.from_numpy(_at(raw_images.images, rows))
         kept.append({"images": images, "labels": torch.from_numpy(labels[rows])})
         names[name] = [_printable(raw_images.names[row]) for row in rows]
@@ -61,17 +62,21 @@ def prepare_images(
         "fingerprint": facts.get("fingerprint") or raw_images.fingerprint(),
         "image_shape": list(raw_images.images.shape[1:]),
         **report,
-        "parameters": {"data": data.model_dump(), "split_seed": split_seed},
+        "parameters": {
+            "test_share": test_share,
+            "images_per_class": images_per_class,
+            "split_seed": split_seed,
+        },
     }
     return kept[0], kept[1], names, classes, described
 
 
-def split_training_set(train_images: Tensors, data: DataParameters, split_seed: int) -> Tensors:
+def split_training_set(train_images: Tensors, validation_share: float, split_seed: int) -> Tensors:
     """Hold a stratified share of the training set out for validation.
 
     Args:
         train_images: The training set.
-        data: The share; 0 uses every image for training.
+        validation_share: 0 uses every image for training.
         split_seed: Seed of the split, which is not the run's seed.
 
     Returns:
@@ -84,10 +89,10 @@ def split_training_set(train_images: Tensors, data: DataParameters, split_seed: 
     rng = np.random.default_rng([split_seed, 1])
     labels = train_images["labels"].numpy()
     held_out = np.zeros(len(labels), bool)
-    if data.validation_share:
+    if validation_share:
         for label in np.unique(labels):
             rows = np.flatnonzero(labels == label)
-            count = min(max(1, round(data.validation_share * len(rows))), len(rows) - 2)
+            count = min(max(1, round(validation_share * len(rows))), len(rows) - 2)
             held_out[rng.choice(rows, count, replace=False)] = True
     return {
         "train": torch.from_numpy(np.flatnonzero(~held_out)),

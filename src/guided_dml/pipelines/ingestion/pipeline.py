@@ -16,13 +16,18 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 prepare_images,
-                ["raw_images", "params:data", "params:split_seed"],
+                [
+                    "raw_images",
+                    "params:data.test_share",
+                    "params:data.images_per_class",
+                    "params:split_seed",
+                ],
                 ["train_images", "test_images", "image_names", "classes", "data_report"],
                 name="prepare_images",
             ),
             Node(
                 split_training_set,
-                ["train_images", "params:data", "params:split_seed"],
+                ["train_images", "params:data.validation_share", "params:split_seed"],
                 "split",
                 name="split_training_set",
             ),

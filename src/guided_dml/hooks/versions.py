@@ -1,0 +1,155 @@
+"""Which stored versions a session reads, whether they fit, and what its own are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
+from kedro.io import AbstractVersionedDataset, CatalogProtocol, Version
+from kedro.io.core import VersionNotFoundError
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from guided_dml import lineage
+from guided_dml.errors import InputError, one_of
+from guided_dml.parameters import defining, validated
+
+#: Kept in partitions, one a run of a comparison.
+COMPARED = ("comparisons", "scoreboard", "scoreboard_embeddings", "scoreboard_images")
+
+Versioned = AbstractVersionedDataset[Any, Any]
+
+
+class VersionHooks:
+    """Chooses, checks and records versions, of one session at a time."""
+
+    def __init__(self) -> None:
+        self._dataset: str
+        self._parameters: dict[str, Any]
+        self._catalog: CatalogProtocol[Any, Any]
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember what results of this session are made with."""
+        loader = context.config_loader
+        self._dataset = loader["globals"]["dataset"]
+        self._parameters = defining(validated(loader["parameters"]))
+
+    @hook_impl
+    def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:
+        """Remember the session's catalog."""
+        self._catalog = catalog
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Choose the version of each stored input now, and check that they fit together.
+
+        Chosen at its first use, it could be one that another run wrote in the meantime.
+        """
+        read = pipeline.inputs()
+        for name in COMPARED:
+            if name in read and not self._catalog.exists(name):
+                raise InputError(f"no {name} stored; first run `kedro compare`")
+        if run_params["only_missing_outputs"]:  # (what is there is read in place of made)
+            read |= {name for name in pipeline.all_outputs() if self._catalog.exists(name)}
+        asked = run_params["load_versions"] or {}
+        stored = dict(self._versioned(read))
+        for together in _saved_together(set(stored)):
+            self._choose({name: stored[name] for name in together}, asked)
+        files = stored_files(self._catalog, read)
+        lineage.check_fit(files, {name: _makers(name) for name in files}, self._parameters)
+
+    @hook_impl(tryfirst=True)
+    def before_dataset_saved(self, dataset_name: str, node: Node) -> None:
+        """Record what a file is made from before it is there: a kill leaves none without.
+
+        From now on this session reads this version, not the newest one on the disk.
+        """
+        for _, dataset in self._versioned([dataset_name]):
+            version = str(dataset.resolve_save_version())
+            made_from = stored_files(self._catalog, node.inputs)
+            path = Path(dataset._get_versioned_path(version))
+            lineage.record(path, made_from, self._read_by(node))
+            _pin(dataset, version)
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Drop the checkpoints of what is stored now."""
+        if "checkpoints" in pipeline.inputs():
+            self._catalog.load("checkpoints").remove_used()
+
+    def _versioned(self, names: Iterable[str]) -> Iterator[tuple[str, Versioned]]:
+        return _versioned(self._catalog, names)
+
+    def _read_by(self, node: Node) -> dict[str, Any]:
+        """Return those of the defining parameters that a node reads, alone or in their block."""
+        read = [name.removeprefix("params:") for name in node.inputs if name.startswith("params:")]
+        return {
+            name: value
+            for name, value in self._parameters.items()
+            if any(f"{name}.".startswith(f"{block}.") for block in read)
+        }
+
+    def _choose(self, datasets: dict[str, Versioned], asked: dict[str, str]) -> None:
+        """Pin what one step saved together: to the version asked for, or to the newest whole."""
+        stored = {name: _stored_versions(dataset) for name, dataset in datasets.items()}
+        versions = [asked[name] for name in datasets if name in asked]
+        versions += sorted(set.intersection(*map(set, stored.values())), reverse=True)
+        if not versions:
+            missing = [name for name in stored if not stored[name]] or list(stored)
+            raise InputError(
+                f"no {' with '.join(missing)} is stored for the data set {self._dataset}; first "
+                f"run the pipeline {one_of(_makers(missing[0]))}, or all of it with a plain "
+                "kedro run"
+            )
+        for name in sorted(datasets, key=lambda name: name not in asked):
+            version = asked.get(name, versions[0])
+            if version not in stored[name]:
+                known = ", ".join(stored[name][:5]) or "none"
+                raise InputError(f"{name} has no version {version}; the newest stored: {known}")
+            _pin(datasets[name], version)
+
+
+def stored_files(catalog: CatalogProtocol[Any, Any], names: Iterable[str]) -> dict[str, Path]:
+    """Return the files behind those of ``names`` that are stored in versions."""
+    return {name: Path(d._get_load_path()) for name, d in _versioned(catalog, names)}
+
+
+def _versioned(
+    catalog: CatalogProtocol[Any, Any], names: Iterable[str]
+) -> Iterator[tuple[str, Versioned]]:
+    for name in sorted(names):
+        dataset = catalog.get(name)
+        if isinstance(dataset, AbstractVersionedDataset) and dataset._version:
+            yield name, dataset
+
+
+def _stored_versions(dataset: Versioned) -> list[str]:
+    """Return all versions, the newest first."""
+    try:
+        return dataset.list_versions(full_path=False)
+    except VersionNotFoundError:
+        return []
+
+
+def _pin(dataset: Versioned, version: str) -> None:
+    dataset._version = Version(version, dataset.resolve_save_version())
+
+
+def _saved_together(names: set[str]) -> list[set[str]]:
+    """Group datasets by the step that makes them; what no step makes stands alone."""
+    steps = {frozenset(node.outputs) for pipeline in pipelines.values() for node in pipeline.nodes}
+    made = [names & outputs for outputs in steps if names & outputs]
+    return sorted([*made, *({name} for name in names.difference(*made))], key=sorted)
+
+
+def _makers(name: str) -> list[str]:
+    return [
+        step
+        for step, pipeline in pipelines.items()
+        if step != "__default__" and name in pipeline.all_outputs()
+    ]
