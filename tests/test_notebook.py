@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nbformat
@@ -21,4 +22,8 @@ def test_the_notebook_reads_a_run(tmp_path: Path) -> None:
     ]
     pictures = [output for output in shown if "image/png" in output.get("data", {})]
     tables = [output for output in shown if "text/html" in output.get("data", {})]
-    assert (len(pictures), len(tables)) == (2, 2)
+    assert (len(pictures), len(tables)) == (2, 3)
+    number = json.loads(next(place.glob("data/*/digits/image_names.json/*/*.json")).read_text())[
+        "test"
+    ][0]
+    assert f"<td>{number}</td>" in tables[2]["data"]["text/html"]

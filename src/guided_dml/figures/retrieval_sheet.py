@@ -53,7 +53,8 @@ def retrieval_figure(
         heading: Title.
     """
     shown = neighbours.shape[1]
-    width, height = 1.05 * (shown + 1) + 0.3, 1.24 * len(rows) + 0.9
+    top = 0.45 + 0.2 * len(heading.splitlines())
+    width, height = 1.05 * (shown + 1) + 0.3, 1.24 * len(rows) + top
     figure = Figure(figsize=(width, height))
     panels = figure.subplots(len(rows), shown + 1, squeeze=False)
     for line, row, nearest in zip(panels, rows.tolist(), neighbours.tolist(), strict=True):
@@ -63,7 +64,7 @@ def retrieval_figure(
             label = reference.labels[index]
             colour = RIGHT if label == truth else WRONG
             _show(panel, reference, index, short(classes[label], 14), colour)
-    figure.subplots_adjust(0.02, 0.25 / height, 0.98, 1 - 0.85 / height, 0.1, 0.38)
+    figure.subplots_adjust(0.02, 0.25 / height, 0.98, 1 - top / height, 0.1, 0.38)
     set_title(figure, heading, y=1 - 0.15 / height)
     return figure
 
