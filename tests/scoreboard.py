@@ -17,6 +17,7 @@ from guided_dml.comparison.records import RunRecord, settings_key
 from guided_dml.comparison.sessions import Nested, merged
 from guided_dml.methods import METHODS
 from guided_dml.metrics.names import SCORES
+from guided_dml.metrics.protocol import as_bytes
 from guided_dml.parameters import validated
 
 configure_project("guided_dml")  # (a key depends on what the pipelines read)
@@ -170,4 +171,5 @@ def write_comparison(
         images=images[rows],
         rows=rows,
         labels=labels[rows],
+        names=as_bytes([*map(str, rows)]),
     )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from guided_dml.metrics.protocol import image_names_of, sets_of
+from guided_dml.metrics.protocol import as_bytes, as_text, image_names_of, sets_of
 
 
 def test_images_and_their_names_stay_together() -> None:
@@ -15,3 +15,9 @@ def test_images_and_their_names_stay_together() -> None:
         assert [*sets] == [*called] == ["training images", last]
         for name, part in sets.items():
             assert called[name] == [str(pixel) for pixel in part["images"].flatten().tolist()]
+
+
+def test_names_come_back_from_their_bytes() -> None:
+    names = ["0", "cat/\u732b.png", "caf\u00e9" * 60]
+    assert as_bytes(names).dtype == "uint8"
+    assert as_text(as_bytes(names)) == names

@@ -9,6 +9,7 @@ import torch
 from kedro.io import DatasetError
 
 from guided_dml.comparison.records import Comparison, read_comparisons
+from guided_dml.metrics.protocol import as_bytes
 from guided_dml.pipelines.reporting.drawing import atlas_groups, map_rows, panels
 from scoreboard import about, abouts, by_id, clusters, partitions, run, run_id
 
@@ -22,7 +23,8 @@ def embedded(scale: float = 1, dimension: int = 2) -> dict[str, torch.Tensor]:
 
 def images(rows: np.ndarray) -> dict[str, torch.Tensor]:
     pictures = np.zeros((len(rows), 1, 8, 8), np.uint8)
-    arrays = {"images": pictures, "rows": rows, "labels": LABELS[rows]}
+    names = as_bytes([f"{row}.png" for row in rows])
+    arrays = {"images": pictures, "rows": rows, "labels": LABELS[rows], "names": names}
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
@@ -98,6 +100,7 @@ def test_the_atlas_shows_the_queries_whose_images_are_stored() -> None:
     for choice in (*groups[0].sets, *groups[1].sets):
         assert choice.picture == "digits/d1/test"
         assert choice.points.rows.tolist() == rows.tolist()
+        assert choice.points.names == [f"{row}.png" for row in rows]
         assert choice.points.title.endswith("(3 of 40)")
         np.testing.assert_array_equal(choice.points.xy, embedded()["embeddings"].numpy()[rows])
 

@@ -105,7 +105,11 @@ def plan_data_set(
             for method in METHODS:
                 tuned = _tuned(project, data_set, method, method in methods)
                 on_top[method] = merged(tuned, on_top[method])
-        for name in (*PREPARED, "pixel_scores"):  # (not what another run prepares meanwhile)
+        for name in (
+            *PREPARED,
+            "image_names",
+            "pixel_scores",
+        ):  # (not what another run prepares meanwhile)
             catalog[name]._version = Version(version, None)
         contents = [content_hash(Path(catalog[name]._get_load_path())) for name in PREPARED]
         data_version = hash_of(contents)
@@ -190,17 +194,23 @@ def _stored(catalog: Any, wanted: Nested, made_with: Nested) -> str | None:
 
 
 def _shown_images(catalog: Any, queried: str) -> Nested:
-    """Return an evenly spaced selection of the queries: images, labels and their rows."""
+    """Return an evenly spaced selection of the queries: images, labels, rows, names as UTF-8."""
     import torch
 
     from guided_dml.figures.page import MOST_POINTS
     from guided_dml.figures.plane import evenly_spaced
-    from guided_dml.metrics.protocol import sets_of
+    from guided_dml.metrics.protocol import as_bytes, image_names_of, sets_of
 
     train, test, split = (catalog.load(name) for name in ("train_images", "test_images", "split"))
     _, queries = sets_of(train, test, split, queried).values()
-    rows = torch.from_numpy(evenly_spaced(len(queries["labels"]), MOST_POINTS))
-    return {"images": queries["images"][rows], "labels": queries["labels"][rows], "rows": rows}
+    _, names = image_names_of(catalog.load("image_names"), split, queried).values()
+    rows = evenly_spaced(len(names), MOST_POINTS)
+    return {
+        "images": queries["images"][rows],
+        "labels": queries["labels"][rows],
+        "rows": torch.from_numpy(rows),
+        "names": torch.from_numpy(as_bytes([names[row] for row in rows])),
+    }
 
 
 def _tuned(project: Path, data_set: str, method: str, needed: bool) -> Nested:

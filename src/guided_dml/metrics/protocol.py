@@ -1,5 +1,10 @@
 """Which images are the queries, and which they are looked up among."""
 
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
 from guided_dml.types import Tensors
 
 
@@ -30,3 +35,13 @@ def image_names_of(
 def names_of(queried: str) -> tuple[str, str]:
     """Return what the references and the queries are called."""
     return ("training images", f"{queried} images")
+
+
+def as_bytes(names: Sequence[str]) -> NDArray[np.uint8]:
+    """Return names as uint8 ``[N, longest]``, UTF-8, which can be stored beside the images."""
+    return np.char.encode(names, "utf-8").view(np.uint8).reshape(len(names), -1)
+
+
+def as_text(names: NDArray[np.uint8]) -> list[str]:
+    """Return the names of :func:`as_bytes`."""
+    return [row.tobytes().rstrip(b"\0").decode() for row in names]

@@ -22,6 +22,7 @@ from guided_dml.figures.plane import Points, to_plane
 from guided_dml.figures.side_by_side import MapRow, Methods
 from guided_dml.methods import METHODS
 from guided_dml.metrics.names import SHOWN
+from guided_dml.metrics.protocol import as_text
 from guided_dml.metrics.statistics import mean_of
 
 logger = logging.getLogger(__name__)
@@ -112,14 +113,14 @@ def atlas_groups(
         about, sets = comparison.about, []
         for method, (run, arrays) in lowest_seeds(comparison, embeddings).items():
             place = f"{about.data_set}/{about.data_version}/{about.parameters.evaluation.split}"
-            stored = _load(images, place, ("images", "rows", "labels"))
+            stored = _load(images, place, ("images", "rows", "labels", "names"))
             if stored and not _are_images_of(stored, arrays):
                 logger.warning("the images %s are not those of %s", place, run.id)
                 stored = None
             name = f"{method_name(method)}, seed {run.seed}"
             if stored:
                 pictures[place] = stored["images"][:MOST_POINTS]
-                points = _points(name, arrays, stored["rows"][:MOST_POINTS])
+                points = _points(name, arrays, stored)
                 sets.append(Choice(points, place, method))
             else:
                 (points,) = to_plane({name: arrays}, MOST_POINTS)
@@ -130,9 +131,10 @@ def atlas_groups(
     return groups, pictures
 
 
-def _points(name: str, arrays: Arrays, rows: NDArray[np.int64]) -> Points:
+def _points(name: str, arrays: Arrays, stored: Arrays) -> Points:
+    rows, names = (stored[key][:MOST_POINTS] for key in ("rows", "names"))
     chosen: dict[str, Any] = {key: array[rows] for key, array in arrays.items()}
-    (points,) = to_plane({name: chosen | {"names": rows.tolist()}}, len(rows))
+    (points,) = to_plane({name: chosen | {"names": as_text(names)}}, len(rows))
     return replace(points, rows=rows, of=len(arrays["labels"]))
 
 
