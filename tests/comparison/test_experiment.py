@@ -198,8 +198,8 @@ def kedro(project: Path, *arguments: str) -> Result:
     [
         (["--envs", "digits,imagenet"], ["unknown data set 'imagenet'", "cifar10", "digits"]),
         (
-            ["--envs", "digits", "--methods", "proxy"],
-            ["unknown method 'proxy'", "guided", "margin"],
+            ["--envs", "digits", "--methods", "fourier"],
+            ["unknown method 'fourier'", "guided", "margin"],
         ),
         (["--envs", "digits", "--seeds", "0"], ["--seeds: 0 given", "at least one"]),
         (["--envs", "digits", "--params", "studnet.epochs=1"], ["studnet", "student?"]),

@@ -154,7 +154,7 @@ def test_trials_that_diverge_count_and_write_nothing(project: Path, scheduler: s
     ("arguments", "words"),
     [
         (["--env", "imagenet", "--method", "margin"], "unknown data set 'imagenet'"),
-        (["--env", "digits", "--method", "proxy"], "unknown method 'proxy'; known: anchors"),
+        (["--env", "digits", "--method", "fourier"], "unknown method 'fourier'; known: anchors"),
         (["--env", "digits", "--method", "margin", "--trials", "0"], "--trials: 0 given"),
     ],
 )

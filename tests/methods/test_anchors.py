@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from batch import CLASSES, objective, points
 
+from batch import CLASSES, objective, points
 from devices import DEVICES, DTYPES
 from guided_dml.methods.anchors import anchor_points
 from guided_dml.parameters import Parameters

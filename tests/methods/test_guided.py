@@ -1,7 +1,7 @@
 import pytest
 import torch
-from batch import objective, points
 
+from batch import objective, points
 from devices import DEVICES, DTYPES
 from guided_dml.parameters import Parameters
 

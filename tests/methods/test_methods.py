@@ -33,5 +33,5 @@ def test_a_block_without_a_file_and_a_file_without_a_block_are_named(
     for empty in ({}, {"softmax": None}):
         with pytest.raises(InputError, match=r"softmax: missing; methods/softmax.py needs its"):
             validated(raw_parameters | empty)
-    with pytest.raises(InputError, match=r"proxy: .* a method's block needs .* methods/proxy.py"):
-        validated(raw_parameters | {"softmax": softmax, "proxy": {"normalise_embeddings": False}})
+    with pytest.raises(InputError, match=r"fourier: .* needs its file methods/fourier.py"):
+        validated(raw_parameters | {"softmax": softmax, "fourier": {"normalise_embeddings": False}})

@@ -2,9 +2,9 @@ import math
 
 import pytest
 import torch
-from batch import objective, pairs, points
 from torch.nn.functional import cosine_similarity
 
+from batch import objective, pairs, points
 from devices import DEVICES, DTYPES
 from guided_dml.parameters import Parameters
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from batch import mean_above_zero, objective, pairs, points
 
+from batch import mean_above_zero, objective, pairs, points
 from devices import DEVICES, DTYPES
 from guided_dml.parameters import Parameters
 

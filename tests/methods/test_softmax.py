@@ -1,8 +1,8 @@
 import pytest
 import torch
-from batch import objective, points
 from torch import nn
 
+from batch import objective, points
 from devices import DEVICES
 from guided_dml.parameters import Parameters
 
