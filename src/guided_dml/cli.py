@@ -171,6 +171,7 @@ def mlflow(port: int) -> None:
     if "sqlite" in store:
         del os.environ["MLFLOW_LOGGING_LEVEL"]  # (which keeps the client quiet)
         os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # (seven processes)
+        click.echo("in the page, choose Model training (top left), then the data set")
         page = ["ui", "--backend-store-uri", store, "--port", str(port), "--workers", "1"]
         os.execv(sys.executable, [sys.executable, "-m", "mlflow", *page])  # noqa: S606
     click.echo(f"the runs are recorded at {store}")

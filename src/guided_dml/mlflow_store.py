@@ -132,7 +132,7 @@ class TrackedRun:
         """Name the data set that the run reads."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        dataset = Dataset(name, digest[:36], source_type="local", source=json.dumps({"uri": name}))
+        dataset = Dataset(name, digest[:12], source_type="local", source=json.dumps({"uri": name}))
         training = InputTag("mlflow.data.context", "training")
         self._client.log_inputs(self.id, [DatasetInput(dataset, [training])])
 

@@ -16,11 +16,12 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from time import time
-from typing import Any, TextIO
+from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -155,10 +156,10 @@ class Recorder:
             session: Its id.
         """
         self._project, self._entries = project, SimpleQueue[str | None]()
-        self._written: TextIO | None = None
+        self._written: FileIO | None = None
         with suppress(OSError):  # (a disk that is full or read-only: there is only MLflow then)
             (project / PENDING).mkdir(parents=True, exist_ok=True)
-            self._written = (project / PENDING / f"{session}.jsonl").open("a", buffering=1)
+            self._written = (project / PENDING / f"{session}.jsonl").open("ab", buffering=0)
             fcntl.flock(self._written, fcntl.LOCK_EX)
         # A daemon, for which the interpreter does not wait at its end.
         self._thread = Thread(target=self._record, name="tracking", daemon=True)
@@ -169,7 +170,7 @@ class Recorder:
         entry = json.dumps([what, content | {"now": int(1000 * time())}], default=str) + "\n"
         if self._written is not None:
             with suppress(OSError):
-                self._written.write(entry)
+                self._written.write(entry.encode())
         self._entries.put(entry)
 
     def close(self, patience: float | None = None) -> None:
@@ -182,11 +183,12 @@ class Recorder:
     def _record(self) -> None:
         if record(self._project, map(json.loads, iter(self._entries.get, None)), self._warn):
             if self._written is not None:
-                Path(self._written.name).unlink()
+                Path(str(self._written.name)).unlink(missing_ok=True)
             upload_pending(self._project)
 
     def _warn(self, error: Exception) -> None:
-        later = "the next run that reaches it uploads what is missing"
+        kept = "the next run that reaches it uploads what is missing"
+        later = kept if self._written is not None else "nor can it be kept for later"
         logger.warning("MLflow did not record this (the run goes on): %s; %s", reason(error), later)
 
 
@@ -238,7 +240,7 @@ def upload_pending(project: Path) -> None:
                 entries.append(["finish", {"status": "KILLED", "now": ended}])
             if not record(project, entries, _still_waits):
                 return
-            path.unlink()
+            path.unlink(missing_ok=True)
             logger.info("MLflow: uploaded what waited of the run %s", path.stem)
 
 
