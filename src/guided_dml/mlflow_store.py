@@ -174,8 +174,9 @@ def _user() -> str:
 
 
 def reason(error: Exception) -> str:
-    """Return the first line of what an error says."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """Return the first line that says what an error is."""
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    return next((line for line in lines if "autoflush" not in line), lines[0])
 
 
 def open_experiment(project: Path, name: str) -> Experiment:
