@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,10 +23,9 @@ Job = TypeVar("Job")
 PATIENCE = 10
 
 
-@contextmanager
 def cluster(
     workers: int | None, scheduler: str | None, most: int, threads: int
-) -> Iterator[Client]:
+) -> AbstractContextManager[Client]:
     """Connect to the running cluster at ``scheduler``, or start one here and stop it at the end.
 
     Args:
@@ -39,8 +38,7 @@ def cluster(
     Raises:
         InputError: The scheduler does not answer, or has no worker.
     """
-    with _connected(scheduler) if scheduler else _local(workers, most, threads) as client:
-        yield client
+    return _connected(scheduler) if scheduler else _local(workers, most, threads)
 
 
 @contextmanager

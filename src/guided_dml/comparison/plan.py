@@ -100,16 +100,10 @@ def plan_data_set(
         catalog, parameters = context.catalog, context.config_loader["parameters"]
         common = _common(validated(parameters).compute)
         shared = validated(merged(parameters, common))
-        on_top = {method: merged(quiet, common) for method in METHODS}
-        if protocol == "tuned":
-            for method in METHODS:
-                tuned = _tuned(project, data_set, method, method in methods)
-                on_top[method] = merged(tuned, on_top[method])
-        for name in (
-            *PREPARED,
-            "image_names",
-            "pixel_scores",
-        ):  # (not what another run prepares meanwhile)
+        tuned = _tuned(project, data_set, methods) if protocol == "tuned" else {}
+        on_top = {method: merged(tuned.get(method, {}), quiet, common) for method in METHODS}
+        # Not what another run prepares meanwhile.
+        for name in (*PREPARED, "image_names", "pixel_scores"):
             catalog[name]._version = Version(version, None)
         contents = [content_hash(Path(catalog[name]._get_load_path())) for name in PREPARED]
         data_version = hash_of(contents)
@@ -213,13 +207,14 @@ def _shown_images(catalog: Any, queried: str) -> Nested:
     }
 
 
-def _tuned(project: Path, data_set: str, method: str, needed: bool) -> Nested:
-    file = tuned_file(project, data_set, method)
-    if not file.exists():
-        if needed:
+def _tuned(project: Path, data_set: str, needed: list[str]) -> dict[str, Nested]:
+    """Return the tuned settings of each method that has some; all that are needed must."""
+    files = {method: tuned_file(project, data_set, method) for method in METHODS}
+    for method in needed:
+        if not files[method].exists():
             raise InputError(
-                f"{method} is not tuned on {data_set}: there is no {file.relative_to(project)}; "
-                f"run kedro tune --env {data_set} --method {method}, or use --protocol equal"
+                f"{method} is not tuned on {data_set}: there is no "
+                f"{files[method].relative_to(project)}; run kedro tune --env {data_set} "
+                f"--method {method}, or use --protocol equal"
             )
-        return {}
-    return read_tuned(file)[0]
+    return {method: read_tuned(file)[0] for method, file in files.items() if file.exists()}

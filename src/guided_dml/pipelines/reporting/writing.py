@@ -33,11 +33,8 @@ def plain(sections: Iterable[Section]) -> str:
         scores, shown = section.tables[0], slice(2 + len(SHOWN))
         rows = [[cell.text for cell in row] for group in scores.groups for row in group]
         rows = [[text.replace(" ± ", "±") for text in row[shown]] for row in [scores.header, *rows]]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines += ["", f"{section.title}, in %", ""]
-        for name, *numbers in rows:
-            cells = (text.rjust(width) for text, width in zip(numbers, widths[1:], strict=True))
-            lines.append(" ".join([name.ljust(widths[0]), *cells]))
+        lines += map(" ".join, _aligned(rows, _name_columns(scores)[shown]))
     return "\n".join([*lines, ""])
 
 
@@ -55,21 +52,20 @@ def markdown(sections: Iterable[Section]) -> str:
 
 def _markdown_table(table: Table) -> list[str]:
     rows = [[_markdown_cell(cell) for cell in row] for group in table.groups for row in group]
-    header = [_plain(name) for name in table.header]
-    widths = [max(3, *map(len, column)) for column in zip(header, *rows, strict=True)]
-    names = _name_columns(table)
-    ruler = [
-        "-" * width if named else "-" * (width - 1) + ":"
-        for width, named in zip(widths, names, strict=True)
-    ]
-    aligned = [
-        [
-            text.ljust(width) if named else text.rjust(width)
-            for text, width, named in zip(row, widths, names, strict=True)
-        ]
-        for row in (header, *rows)
-    ]
-    return [f"| {' | '.join(row)} |" for row in (aligned[0], ruler, *aligned[1:])]
+    left = _name_columns(table)
+    header, *others = _aligned([[_plain(name).ljust(3) for name in table.header], *rows], left)
+    ends = ("-" if at_left else ":" for at_left in left)
+    ruler = ["-" * (len(text) - 1) + end for text, end in zip(header, ends, strict=True)]
+    return [f"| {' | '.join(row)} |" for row in (header, ruler, *others)]
+
+
+def _aligned(rows: list[list[str]], left: list[bool]) -> list[list[str]]:
+    """Return the texts as wide as their columns, at the left or at the right."""
+    columns = []
+    for column, at_left in zip(zip(*rows, strict=True), left, strict=True):
+        width = max(map(len, column))
+        columns.append([text.ljust(width) if at_left else text.rjust(width) for text in column])
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _markdown_cell(cell: Cell) -> str:
