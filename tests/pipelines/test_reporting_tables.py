@@ -40,7 +40,7 @@ def section_table(text: str, heading: str) -> list[list[str]]:
 
 def test_long_table_has_a_row_a_method_and_score() -> None:
     table = long_table(compared(run(), run("margin"), run("softmax")))
-    assert tuple(table.columns) == COLUMNS
+    assert list(table.columns) == COLUMNS
     assert len(table) == 3 * len(SCORES)
 
 

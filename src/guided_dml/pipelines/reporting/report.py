@@ -9,12 +9,7 @@ from statistics import median
 
 import pandas as pd
 
-from guided_dml.comparison.names import (
-    OURS,
-    PROTOCOLS,
-    method_name,
-    section_name,
-)
+from guided_dml.comparison.names import OURS, PROTOCOLS, method_name, section_name
 from guided_dml.comparison.paper import departures, paper_figures
 from guided_dml.comparison.records import Comparison
 from guided_dml.metrics.names import SHOWN
@@ -109,8 +104,8 @@ def _scores_table(comparison: Comparison, values: pd.DataFrame) -> Table:
         cells = [Cell(method_name(method)), Cell(str(len(runs)))]
         for score in SHOWN:
             value = values.loc[(method, score)]
-            shown = _with_half_width(value["mean"], value["half_width"])
-            cells.append(Cell(shown, bold=round(100 * value["mean"], 2) == best[score]))
+            text = percent(value["mean"], value["half_width"])
+            cells.append(Cell(text, bold=round(100 * value["mean"], 2) == best[score]))
         seen = [sum(run.images_seen.values()) for run in runs]
         cells.append(Cell(_amount(median(seen))))
         cells.append(Cell(_seconds(comparison.seconds(method))))
@@ -136,9 +131,9 @@ def _paper_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
         for score, name in SHOWN.items():
             paper = published[about.data_set, method, score]
             value = values.loc[(method, score)]
-            rows[0].append(_with_half_width(value["mean"], value["half_width"]))
-            rows[1].append(_with_half_width(paper.mean, paper.half_width) + "*" * bool(paper.doubt))
-            rows[2].append(points(value["difference_to_paper"]))
+            rows[0].append(percent(value["mean"], value["half_width"]))
+            rows[1].append(percent(paper.mean, paper.half_width) + "*" * bool(paper.doubt))
+            rows[2].append(percent(value["difference_to_paper"], form="+.2f"))
             if paper.doubt:
                 notes.append(f"* {name} of {method_name(method)}: no target, {paper.doubt}.")
         groups.append([[Cell(text) for text in row] for row in rows])
@@ -171,9 +166,9 @@ def _tests_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
         ]
         for score in SHOWN:
             value = values.loc[(method, score)]
-            rows[0].append(points(value["guided_minus"], value["guided_minus_half_width"]))
-            rows[1].append(_p(value["p_holm"]))
-            rows[2].append(_effect(value["effect_size"]))
+            rows[0].append(percent(value["guided_minus"], value["guided_minus_half_width"], "+.2f"))
+            rows[1].append("< 0.001" if value["p_holm"] < 0.001 else shown(value["p_holm"], ".3f"))
+            rows[2].append(shown(value["effect_size"], "+.2f"))
         groups.append([[Cell(text) for text in row] for row in rows])
     return Table(
         "Guided minus each method over the n seeds that both ran with: mean difference in points "
@@ -185,34 +180,16 @@ def _tests_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
     )
 
 
-def percent(share: float) -> str:
-    """Return a share in [0, 1] in per cent, a dash for NaN."""
-    return DASH if math.isnan(share) else f"{100 * share:.2f}"
+def shown(value: float, form: str = ".2f") -> str:
+    """Return a number as text, a dash for NaN."""
+    text = format(value, form).replace("-", "−").replace("inf", "∞")  # noqa: RUF001
+    return DASH if math.isnan(value) else text
 
 
-def points(difference: float, half_width: float = math.nan) -> str:
-    """Return a difference of shares in points, with its sign and its interval."""
-    if math.isnan(difference):
-        return DASH
-    text = f"{100 * difference:+.2f}".replace("-", "−")  # noqa: RUF001
+def percent(share: float, half_width: float = math.nan, form: str = ".2f") -> str:
+    """Return a share or a difference of shares in per cent, with its interval."""
+    text = shown(100 * share, form)
     return text if math.isnan(half_width) else f"{text} ± {100 * half_width:.2f}"
-
-
-def _with_half_width(mean: float, half_width: float) -> str:
-    return percent(mean) if math.isnan(half_width) else f"{percent(mean)} ± {percent(half_width)}"
-
-
-def _p(p: float) -> str:
-    if math.isnan(p):
-        return DASH
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _effect(size: float) -> str:
-    if math.isnan(size):
-        return DASH
-    text = "∞" if math.isinf(size) else f"{abs(size):.2f}"
-    return f"{'−' if size < 0 else '+'}{text}"  # noqa: RUF001
 
 
 def _amount(count: float) -> str:

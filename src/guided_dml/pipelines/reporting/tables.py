@@ -15,22 +15,11 @@ from guided_dml.metrics.statistics import PairedTest, holm, mean_of, paired_test
 
 Row = dict[str, str | int | float]
 
-COLUMNS = (
-    "data_set",
-    "protocol",
-    "method",
-    "score",
-    "n",
-    "mean",
-    "half_width",
-    "paper",
-    "difference_to_paper",
-    "guided_minus",
-    "guided_minus_half_width",
-    "p",
-    "p_holm",
-    "effect_size",
-)
+COLUMNS = [
+    *("data_set", "protocol", "method", "score", "n", "mean", "half_width"),
+    *("paper", "difference_to_paper"),
+    *("guided_minus", "guided_minus_half_width", "p", "p_holm", "effect_size"),
+]
 
 
 def long_table(comparisons: Iterable[Comparison]) -> pd.DataFrame:
@@ -47,7 +36,7 @@ def long_table(comparisons: Iterable[Comparison]) -> pd.DataFrame:
         for score in SCORES
         for row in _rows(comparison, score, published)
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _rows(
