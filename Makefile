@@ -15,7 +15,7 @@ run: $(READY) ## train and score the guided student on the embedded digits (abou
 	$(BIN)/kedro run
 
 test: $(READY) lint ## lint, types, layer contract and every test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: $(READY) ## ruff, mypy and the layer contract
 	$(BIN)/ruff check .

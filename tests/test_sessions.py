@@ -257,6 +257,7 @@ def test_stored_embeddings_of_one_split_are_not_drawn_as_another(finished: Path)
 
 
 def test_only_missing_outputs_are_made_from_what_fits(finished: Path) -> None:
+    run(finished)  # (the newest of everything fits together, whatever other tests left)
     run(finished, only_missing_outputs=True)
     other = {"student": SMALL["student"] | {"embedding_dimension": 3}}
     with pytest.raises(InputError, match=r"gemini_weights .*embedding_dimension=2, now it is 3"):
