@@ -79,7 +79,7 @@ class GeminiParameters(TrainingParameters):
 
 
 class StudentParameters(TrainingParameters):
-    """The student, and every baseline's network."""
+    """The student, which every method trains."""
 
     backbone: Defining[Backbone]
     stem: Defining[Literal["small", "own"]]

@@ -27,7 +27,7 @@ kedro_run: Any = framework_run.callback
 
 #: Options of the commands that start many runs; the last is the framework's ``--params``.
 MANY_RUNS = [
-    click.Option(["--epochs"], type=int, help="Of the student and of every baseline."),
+    click.Option(["--epochs"], type=int, help="Of the student, by every method."),
     click.Option(["--images-per-class"], type=int, help="Cap, in training and in test."),
     click.Option(["--workers"], type=click.IntRange(min=1), help="Processes on this machine."),
     click.Option(["--scheduler"], help="Address of a running Dask cluster: tcp://host:8786."),

@@ -8,7 +8,6 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from guided_dml.blocks import Method
-from guided_dml.errors import InputError
 
 
 def _defined_in(file: str) -> type[Method]:
@@ -16,7 +15,9 @@ def _defined_in(file: str) -> type[Method]:
     here = [value for value in vars(module).values() if isinstance(value, type)]
     found = [c for c in here if issubclass(c, Method) and c.__module__ == module.__name__]
     if len(found) != 1:
-        raise InputError(f"{module.__file__}: {len(found)} methods defined; one a file is allowed")
+        raise ImportError(
+            f"{module.__file__}: {len(found)} methods defined, but one a file is wanted"
+        )
     return found[0]
 
 

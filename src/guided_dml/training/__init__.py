@@ -1,1 +1,1 @@
-"""One training loop for the master, the student and every baseline, and what it stands on."""
+"""One training loop for the master and every method's student, and what it stands on."""

@@ -1,4 +1,4 @@
-"""The one training loop: GEMINI, the student and every baseline go through it."""
+"""The one training loop: GEMINI and every method's student go through it."""
 
 from __future__ import annotations
 
