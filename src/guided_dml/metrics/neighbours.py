@@ -1,9 +1,14 @@
 """Exact nearest neighbours in L2 distance; of tied references the lower index comes first.
 
-How the CPU gets by without ranking everything: queries that lie close together are taken as a
-group. If the k-th nearest reference of the group's centre is at distance d, and every query within
-r of the centre, then by the triangle inequality the k nearest of each query are within d + 2r of
-the centre. Only those candidates are looked at, once for the group.
+Exact means: ranked by the sum of squared differences in float64. Most of the order is certain from
+a matrix product, whose error has a proven bound; what that leaves in doubt, and only that, the sums
+decide. So offset, scale, duplicates and chunks change no rank.
+
+How the CPU gets by without comparing everything: queries that lie close together are taken as a
+group. If the k-th nearest reference of the group's middle is at distance d, and every query within
+r of it, then by the triangle inequality the k nearest of each query are within d + 2r of the
+middle. Only those candidates are looked at, once for the group. They are sought among those of the
+region of which the group is a part.
 """
 
 from __future__ import annotations
@@ -11,7 +16,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from itertools import repeat
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,218 +25,177 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-#: Queries of a group: in fewer rows a matrix product is slower, more lie further apart.
-GROUP = 64
+from guided_dml.errors import InputError
+from guided_dml.metrics.distances import Integers, Near, Precision, References, bound
+
+#: Queries of a group, in few and in many dimensions: in fewer rows a matrix product is slower, more
+#: lie further apart.
+GROUP = 32, 64
+
+#: Queries whose candidates a group's are sought among, in few and in many dimensions.
+REGION = 256, 64
 
 #: Bytes that the distances and the ranking of a chunk of queries may take.
 CHUNK_BYTES = 128_000_000
 
-#: Bytes of float32 references that a matrix product takes at once: more leave the cache, and in
-#: 3,072 dimensions (raw pixels of CIFAR-10) are up to a quarter slower.
-BLOCK_BYTES = 4_000_000
-
-#: Bytes for each pair of a query and a candidate: its distance, its key, counts, copies.
+#: Bytes for each pair of a query and a candidate: its distance, its key, copies.
 PAIR_BYTES = 28
 
-#: Up to this dimension distances are summed coordinate by coordinate, without cancellation.
-DIRECT_DIMENSIONS = 16
-
-#: The low half of a ranking key: the position of a reference; its distance is above.
-POSITION = 0xFFFFFFFF
-
-#: Relative rounding of a distance that the choice of candidates allows for.
-ROUNDING = 1e-5
-
-Floats = NDArray[np.float32]
-Integers = NDArray[np.int64]
-Keys = TypeVar("Keys", Integers, NDArray[np.uint32])
-Array = TypeVar("Array", NDArray[Any], Tensor)
+#: Is given rows of the queries ``[G]`` and what is near them. Returns the rows that wait for more
+#: precise distances.
+Work = Callable[[Integers, Near], Integers]
 
 
 def nearest(query: Tensor, reference: Tensor, k: int) -> Tensor:
     """Return the k nearest references of every query.
 
     Args:
-        query: float or uint8 ``[Q, D]``.
-        reference: float or uint8 ``[N, D]``, on the same device.
+        query: float32 or uint8 ``[Q, D]``.
+        reference: float32 or uint8 ``[N, D]``, on the same device.
         k: How many; at most N are returned.
 
     Returns:
         int64 ``[Q, min(k, N)]`` on the same device: indices into ``reference``, nearest first.
+
+    Raises:
+        InputError: There is no query or no reference, some are not finite, dimensions differ, or k
+            is below 1.
     """
-    k = min(k, len(reference))
-    if query.device.type != "cpu":
-        chunks = query.split(chunk_size(len(reference)))
-        return torch.cat([nearest_on_gpu(chunk, reference, k) for chunk in chunks])
+    if k < 1:
+        raise InputError(f"k: {k} neighbours are asked for; at least 1 is needed")
+    query, reference = checked("query", query), checked("reference", reference)
+    check_dimensions(query, reference)
+    on_device = nearest_on_cpu if query.device.type == "cpu" else nearest_on_gpu
+    return on_device(query, reference, min(k, len(reference)))
+
+
+def nearest_on_cpu(query: Tensor, reference: Tensor, k: int) -> Tensor:
+    """Return the k nearest references of every query, group by group."""
     found = np.empty((len(query), k), np.int64)
 
-    def rank(rows: Integers, candidates: Integers, distances: Floats) -> None:
-        if k == 1:
-            found[rows, 0] = candidates[distances.argmin(1)]
-        else:
-            found[rows] = smallest(ordered_keys(distances, candidates), k) & POSITION
+    def rank(rows: Integers, near: Near) -> Integers:
+        kth = np.partition(near.levels, k - 1, axis=1)[:, k - 1 : k]
+        of, columns = (near.levels <= kth + np.uint32(near.apart)).nonzero()
+        if not near.decides(len(of)):
+            return rows
+        order = np.lexsort((near.exact(of, columns), of))
+        starts = of.searchsorted(np.arange(len(rows)))
+        found[rows] = near.candidates[columns[order][starts[:, None] + np.arange(k)]]
+        return rows[:0]
 
     for_each_group(query, reference, np.full(len(query), k), rank)
     return torch.from_numpy(found)
 
 
 def nearest_on_gpu(query: Tensor, reference: Tensor, k: int) -> Tensor:
-    """Return the k nearest references of a few queries, by sorting integers of 64 bits."""
-    positions = torch.arange(len(reference), device=reference.device)
-    bits = squared_distances(query.float(), reference.float()).view(torch.int32).to(torch.int64)
-    keys = (bits << 32 | positions).topk(k, dim=1, largest=False, sorted=True).values
-    return keys & POSITION
+    """Return the k nearest references of every query; what is in doubt the CPU decides."""
+    parts = [
+        ranked_on_gpu(part, reference, k)
+        for part in query.chunk(chunks(len(query), len(reference)))
+    ]
+    found = torch.cat([places[:, :k] for places, _ in parts])
+    rows = torch.cat([close.any(1) for _, close in parts]).nonzero().flatten()
+    if len(rows):
+        decided = nearest_on_cpu(query[rows].cpu(), reference.cpu(), k)
+        found[rows] = decided.to(found.device)
+    return found
 
 
-def chunk_size(references: int) -> int:
-    """Return how many queries can be compared with so many references at once."""
-    return max(1, CHUNK_BYTES // (references * PAIR_BYTES))
+def ranked_on_gpu(query: Tensor, reference: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Return the nearest of a few queries by a float64 product, and where that is in doubt.
+
+    Returns:
+        int64 ``[Q, m]``, indices into ``reference``, nearest first, where m is ``n + 1`` or all;
+        and bool ``[Q, m - 1]``, whether the next is too close to be surely further away.
+    """
+    centre = reference.double().mean(0)
+    query, reference = query.double() - centre, reference.double() - centre
+    lengths, norms = query.square().sum(1), reference.square().sum(1)
+    distances = (norms - 2 * query @ reference.T).add_(lengths[:, None])
+    found = distances.topk(min(n + 1, len(reference)), largest=False)
+    span = (math.sqrt(lengths.max()) + math.sqrt(norms.max())) ** 2
+    close = found.values.diff(dim=1) <= 2 * bound(span, query.shape[1], np.float64)
+    return found.indices, close
 
 
-def for_each_group(
-    query: Tensor,
-    reference: Tensor,
-    enough: Integers,
-    work: Callable[[Integers, Integers, Floats], None],
-) -> None:
+def checked(name: str, points: Tensor) -> Tensor:
+    """Return points ``[N, D]`` as they are compared: uint8 as it is, all else as float32.
+
+    Raises:
+        InputError: They are no such table, empty, or not finite in float32.
+    """
+    if points.ndim != 2 or not points.numel():
+        raise InputError(
+            f"{name}: embeddings [N, D] with N > 0 and D > 0 are needed; got {list(points.shape)}"
+        )
+    points = points.detach() if points.dtype == torch.uint8 else points.detach().float()
+    if not all(extreme.isfinite() for extreme in points.aminmax()):
+        raise InputError(f"{name}: some embeddings are not finite")
+    return points
+
+
+def check_dimensions(query: Tensor, reference: Tensor) -> None:
+    """Raise an InputError where queries and references are not of one dimension."""
+    if query.shape[1] != reference.shape[1]:
+        raise InputError(
+            f"query and reference differ in dimension: {query.shape[1]} and {reference.shape[1]}"
+        )
+
+
+def chunks(queries: int, references: int) -> int:
+    """Return in how many parts so many queries are compared with so many references."""
+    return math.ceil(queries / max(1, CHUNK_BYTES // (references * PAIR_BYTES)))
+
+
+def for_each_group(query: Tensor, reference: Tensor, enough: Integers, work: Work) -> None:
     """Hand group after group of the queries to ``work``, on as many threads as PyTorch uses.
 
     Args:
-        query: ``[Q, D]`` on the CPU.
-        reference: ``[N, D]`` on the CPU.
+        query: float32 or uint8 ``[Q, D]`` on the CPU.
+        reference: float32 or uint8 ``[N, D]`` on the CPU.
         enough: ``[Q]``, how many of its nearest references each query needs.
-        work: Is given rows of ``query`` ``[G]`` (a group, or a part of one that has many
-            candidates), candidates in rising order ``[C]`` (rows of ``reference``, the nearest of
-            every query among them), and their squared distances, float32 ``[G, C]``.
+        work: Is called for each group, and again for the rows that it returns.
     """
-    points, everywhere = query.numpy(), _References.of(reference.numpy())
+    points, everywhere = query.numpy(), References.of(reference.numpy())
+    hopeless: list[Precision] = []
 
-    def of_group(rows: Integers) -> None:
-        group = points[rows].astype(np.float32)
-        candidates = _candidates(group, everywhere, int(enough[rows].max()))
-        if 2 * len(candidates) > len(reference):  # (not worth a copy)
-            candidates, near = np.arange(len(reference)), everywhere
-        else:
-            near = everywhere.only(candidates)
-        parts = math.ceil(len(rows) / chunk_size(len(candidates)))
-        for part in np.array_split(np.arange(len(rows)), parts):
-            work(rows[part], candidates, near.squared_distances(group[part]))
+    def in_region(rows: Integers, region: References) -> None:
+        near = region.near(points[rows], int(enough[rows].max()))
+        if len(rows) > GROUP[everywhere.many]:
+            for half in _halves(points, rows, len(rows) // 2):
+                in_region(half, near)
+            return
+        for part in np.array_split(rows, chunks(len(rows), len(near.rows))):
+            for precision in near.precisions(points[part]):
+                if not len(part) or precision in hopeless:
+                    continue
+                waiting = work(part, near.measured(points[part], precision))
+                if len(waiting) > 0.9 * len(part):  # (here it decides next to nothing)
+                    hopeless.append(precision)
+                part = waiting
 
+    regions = _regions(points, REGION[everywhere.many])
     threads = torch.get_num_threads()
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(of_group, _groups(points)):
+        for _ in pool.map(in_region, regions, repeat(everywhere)):
             pass
 
 
-class _References(NamedTuple):
-    """Points, float32 or uint8 ``[N, D]``, with the squares that their distances need."""
-
-    points: NDArray[Any]
-    norms: Floats | None
-
-    @classmethod
-    def of(cls, points: NDArray[Any]) -> _References:
-        if points.shape[1] <= DIRECT_DIMENSIONS:  # (coordinate after coordinate, as they are read)
-            return cls(np.asfortranarray(points, np.float32), None)
-        blocks = [squared_norms(block) for _, block in _blocks(points)]
-        return cls(points, np.concatenate(blocks))
-
-    def only(self, rows: Integers) -> _References:
-        norms = None if self.norms is None else self.norms[rows]
-        return _References(self.points.T[:, rows].T, norms)
-
-    def squared_distances(self, query: Floats) -> Floats:
-        if self.norms is None:
-            return squared_distances(query, self.points)
-        distances = np.empty((len(query), len(self.points)), np.float32)
-        for at, block in _blocks(self.points):
-            distances[:, at] = squared_distances(query, block, self.norms[at])
-        return distances
-
-
-def squared_distances(query: Array, reference: Array, norms: Array | None = None) -> Array:
-    """Return the squared L2 distances of every query to every reference.
-
-    Args:
-        query: float32 ``[Q, D]``, of NumPy or PyTorch.
-        reference: float32 ``[N, D]``, of the same kind.
-        norms: float32 ``[N]``, the references' :func:`squared_norms`, where they are at hand.
-
-    Returns:
-        float32 ``[Q, N]``, none below 0. In few dimensions the squared differences are summed, so
-        that equal distances are exactly equal; in many the matrix product is used.
-    """
-    if query.shape[1] <= DIRECT_DIMENSIONS:
-        total: Array = (query[:, :1] - reference[:, 0]) ** 2
-        for d in range(1, query.shape[1]):
-            total += (query[:, d : d + 1] - reference[:, d]) ** 2
-        return total
-    product: Array = -2 * query @ reference.T
-    product += squared_norms(query)[:, None]
-    product += squared_norms(reference) if norms is None else norms
-    product = product.clip(0)
-    product += 0.0  # (turns a -0.0 into 0.0: the ranking reads bits)
-    return product
-
-
-def squared_norms(points: Array) -> Array:
-    """Return the squared lengths of float32 ``[N, D]``: float32 ``[N]``."""
-    norms: Array = (points**2).sum(1)
-    return norms
-
-
-def ordered_keys(distances: Floats, codes: Integers) -> Integers:
-    """Return integers that order like the distances, and ties among them like the codes.
-
-    A non-negative float32 orders like its bit pattern.
-    """
-    keys = distances.view(np.int32).astype(np.int64)
-    keys <<= 32
-    keys |= codes
-    return keys
-
-
-def smallest(keys: Keys, n: int) -> Keys:
-    """Return the ``n`` smallest of each row, in order; ``keys`` is changed."""
-    if n < keys.shape[1]:
-        keys.partition(n - 1, axis=1)
-    keys = keys[:, :n]
-    keys.sort(axis=1)
-    return keys
-
-
-def _groups(points: NDArray[Any]) -> Iterator[Integers]:
-    """Yield rows of ``points``, split along their widest coordinate until few enough."""
+def _regions(points: NDArray[Any], size: int) -> Iterator[Integers]:
+    """Yield rows of ``points``, halved until ``size`` suffices; all regions but one are full."""
     waiting = [np.arange(len(points))]
     while waiting:
         rows = waiting.pop()
-        if len(rows) <= GROUP:
+        if len(rows) <= size:
             yield rows
-            continue
-        half = GROUP * math.ceil(len(rows) / GROUP / 2)  # (the groups but one are full)
-        some = points[rows]
+        else:
+            waiting += _halves(points, rows, size * math.ceil(len(rows) / size / 2))
+
+
+def _halves(points: NDArray[Any], rows: Integers, half: int) -> tuple[Integers, Integers]:
+    """Split rows of ``points`` along their widest coordinate."""
+    some = points[rows]
+    with np.errstate(over="ignore"):
         widest = np.ptp(some, axis=0).argmax()
-        order = rows[some[:, widest].argpartition(half)]
-        waiting += [order[:half], order[half:]]
-
-
-def _candidates(group: Floats, references: _References, enough: int) -> Integers:
-    """Return the references that can be among the ``enough`` nearest of any query of the group."""
-    centre = group.mean(axis=0, keepdims=True)
-    radius = np.sqrt(squared_distances(centre, group).max())
-    row = references.squared_distances(centre)[0]
-    kth = np.partition(row, enough - 1)[enough - 1]
-    bound = (np.sqrt(kth) + 2 * radius) ** 2
-    # The error of a sum of squares grows with the sum, that of a matrix product with the norms.
-    inexact = (
-        bound if references.norms is None else squared_norms(group).max() + references.norms.max()
-    )
-    return np.flatnonzero(row <= bound + ROUNDING * inexact)
-
-
-def _blocks(points: NDArray[Any]) -> Iterator[tuple[slice, Floats]]:
-    """Yield the points as float32, a few at a time: whole-number pixels may be many."""
-    step = max(1, BLOCK_BYTES // (4 * points.shape[1]))
-    for start in range(0, len(points), step):
-        at = slice(start, start + step)
-        yield at, points[at].astype(np.float32, copy=False)
+    order = rows[some[:, widest].argpartition(half)]
+    return order[:half], order[half:]

@@ -1,7 +1,7 @@
 """Exact retrieval metrics: Recall@k, R-Precision and MAP@R (Musgrave et al. 2020).
 
-Neighbours are ranked by L2 distance in float32; of tied references the one with the lower
-index comes first. Queries are never among the references.
+Neighbours are ranked by L2 distance, exactly: by the sum of squared differences in float64. Of tied
+references the one with the lower index comes first. Queries are never among the references.
 """
 
 from __future__ import annotations
@@ -15,22 +15,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from guided_dml.errors import InputError
+from guided_dml.metrics.distances import Integers, Near
 from guided_dml.metrics.neighbours import (
-    POSITION,
-    Floats,
-    Integers,
-    chunk_size,
+    check_dimensions,
+    checked,
+    chunks,
     for_each_group,
-    nearest_on_gpu,
-    ordered_keys,
-    smallest,
+    ranked_on_gpu,
 )
 from guided_dml.progress import progress_bar
 
 #: The k of the reported Recall@k.
 RECALL_AT = (1, 2, 4, 8)
 
-Flags = NDArray[np.bool_]
+Flags = NDArray[np.uint32]
 
 #: Is told how many more queries are scored.
 Report = Callable[[int], Any]
@@ -87,14 +85,21 @@ def streamed_retrieval_scores(
     """
     if total is None and isinstance(queries, list):
         total = sum(len(labels) for _, labels in queries)
+    _check_labels("reference", reference, reference_labels)
+    reference = checked("reference", reference)
     classes, ranks = reference_labels.unique(return_inverse=True)
     parts, labels_of_parts = [], []
     with progress_bar("retrieval", total, unit="queries") as bar:
         for query, labels in queries:
-            _check(query, labels, reference, reference_labels, classes)
+            _check_labels("query", query, labels)
+            query = checked("query", query)
+            check_dimensions(query, reference)
+            missing = labels[~torch.isin(labels, classes)].unique().tolist()
+            if missing:
+                raise InputError(f"no reference has the class of some queries: {missing}")
             score = _score_on_cpu if query.device.type == "cpu" else _score_on_gpu
-            own_class = torch.searchsorted(classes, labels)
-            parts.append(score(query.float(), own_class, reference.float(), ranks, bar.update))
+            own_class = torch.searchsorted(classes, labels.contiguous())
+            parts.append(score(query, own_class, reference, ranks, bar.update))
             labels_of_parts.append(own_class.cpu().numpy())
     if not parts:
         raise InputError("query: there is none")
@@ -117,124 +122,139 @@ def _score_on_cpu(
 ) -> NDArray[np.float64]:
     """Return first relevant rank, R-Precision and MAP@R of each query: ``[Q, 3]``."""
     labels, of_references = query_labels.numpy(), reference_labels.numpy()
-    relevant = np.bincount(of_references)
-    enough = np.minimum(np.maximum(relevant[labels], RECALL_AT[-1]), len(reference))
+    total, enough = _ranks_that_count(labels, of_references)
     scores = np.empty((len(query), 3))
 
-    def score(rows: Integers, candidates: Integers, distances: Floats) -> None:
-        total = relevant[labels[rows]]
-        scores[rows] = _score_group(distances, of_references[candidates], labels[rows], total)
-        done(len(rows))
+    def score(rows: Integers, near: Near) -> Integers:
+        present, of = np.unique(labels[rows], return_inverse=True)
+        own = (of_references[near.candidates] == present[:, None]).astype(np.uint32)[of]
+        found, undecided = _own_in_order(near, own, enough[rows])
+        scores[rows] = _scores(found, total[rows])
+        done(len(rows) - len(undecided))
+        return rows[undecided]
 
     for_each_group(query, reference, enough, score)
     return scores
 
 
-def _score_group(
-    distances: Floats, of_candidates: Integers, labels: Integers, total: Integers
-) -> NDArray[np.float64]:
-    """Score queries from the distances and labels of their candidates, ``total`` of their class.
-
-    References of the class of all these queries, nearer to each than any other reference to any,
-    need no ranking.
-    """
-    own = of_candidates == labels[:, None]
-    first_other = distances.min(axis=0)[~own.all(axis=0)].min(initial=np.inf)
-    contested = np.flatnonzero(distances.max(axis=0) >= first_other)
-    free = len(of_candidates) - len(contested)
-    if free >= total.max():
-        return np.ones((len(labels), 3))
-    if free:
-        distances, own = distances.take(contested, axis=1), own.take(contested, axis=1)
-    # (1 at the ranks of a reference of the query's class)
-    found = _own_in_order(distances, own, max(total.max(), RECALL_AT[-1]) - free)
-    near = found[:, : RECALL_AT[-1]]
-    first = np.where(near.any(axis=1), near.argmax(axis=1) + 1, RECALL_AT[-1] + 1)
-    for row, of_class in zip(found, total - free, strict=True):
-        row[of_class:] = 0
-    among = found.cumsum(axis=1, dtype=np.uint32)
-    r_precision = (free + among[:, -1]) / total
-    among += np.uint32(free)
-    among *= found
-    ranks = np.arange(free + 1, free + 1 + found.shape[1])
-    map_at_r = (free + among @ (1 / ranks)) / total
-    return np.stack([np.ones_like(first) if free else first, r_precision, map_at_r], axis=1)
-
-
-def _own_in_order(distances: Floats, own: Flags, n: int) -> NDArray[np.uint32]:
-    """Return which of the ``n`` nearest of each query are of its class, nearest first.
-
-    Sorted are integers of half the length of :func:`ordered_keys`, several times faster: the bits
-    of a distance, and below them whether the class is the query's. Where references of its class
-    and of others are equally far, the index decides, which is not in there: the stretch from a
-    row's first such tie to its last is ranked again, by the long keys.
-
-    Args:
-        distances: float32 ``[Q, C]``.
-        own: bool ``[Q, C]``, whether a reference is of the query's class.
-        n: How many.
-
-    Returns:
-        uint32 ``[Q, min(n, C)]``, 1 for a reference of the query's class, else 0.
-    """
-    bits = distances.view(np.uint32)
-    keys = bits << np.uint32(1)
-    keys |= own
-    keys = smallest(keys, n + 1)
-    mixed = (keys[:, 1:] ^ keys[:, :-1]) == 1
-    mixed[:, -1:] |= keys[:, -1:] == keys[:, -2:-1]  # (a tie that goes on beyond the end may be)
-    found = keys[:, :n] & np.uint32(1)
-    for row in np.flatnonzero(mixed.any(axis=1)):
-        ties = keys[row, 1:][mixed[row]] >> 1
-        stretch = np.flatnonzero((bits[row] >= ties[0]) & (bits[row] <= ties[-1]))
-        places = found[row, keys[row].searchsorted(ties[0] << 1) :]
-        long_keys = ordered_keys(distances[row : row + 1, stretch], stretch)
-        ranked = smallest(long_keys, len(places))[0] & POSITION
-        places[: len(ranked)] = own[row, ranked]
-    return found
-
-
 def _score_on_gpu(
     query: Tensor, query_labels: Tensor, reference: Tensor, reference_labels: Tensor, done: Report
 ) -> NDArray[np.float64]:
-    """Return first relevant rank, R-Precision and MAP@R of each query: ``[Q, 3]``."""
-    scores = torch.empty(len(query), 3, dtype=torch.float64, device=query.device)
-    for label in query_labels.unique():
-        own = reference_labels == label
-        total = int(own.sum())
-        enough = min(max(total, RECALL_AT[-1]), len(reference))
-        ranks = torch.arange(1, total + 1, device=query.device)
-        of_class = (query_labels == label).nonzero().flatten()
-        for rows in of_class.split(chunk_size(len(reference))):
-            found = own[nearest_on_gpu(query[rows], reference, enough)]
-            first = torch.where(found.any(1), found.int().argmax(1) + 1, RECALL_AT[-1] + 1)
-            among = found[:, :total]
-            precision = among.cumsum(1).double() / ranks
-            scores[rows, 0] = first.double()
-            scores[rows, 1] = among.double().mean(1)
-            scores[rows, 2] = (precision * among).mean(1)
-            done(len(rows))
-    return scores.cpu().numpy()
-
-
-def _check(
-    query: Tensor, query_labels: Tensor, reference: Tensor, labels: Tensor, classes: Tensor
-) -> None:
-    for name, embeddings, its_labels in (
-        ("query", query, query_labels),
-        ("reference", reference, labels),
-    ):
-        if embeddings.ndim != 2 or its_labels.shape != embeddings.shape[:1] or not len(embeddings):
-            raise InputError(
-                f"{name}: embeddings [N, D] and labels [N] with N > 0 are needed; "
-                f"got {list(embeddings.shape)} and {list(its_labels.shape)}"
-            )
-        if not embeddings.isfinite().all():
-            raise InputError(f"{name}: some embeddings are not finite")
-    if query.shape[1] != reference.shape[1]:
-        raise InputError(
-            f"query and reference differ in dimension: {query.shape[1]} and {reference.shape[1]}"
+    """Return the same; queries whose ranking is uncertain are scored on the CPU."""
+    labels, of_references = query_labels.cpu(), reference_labels.cpu()
+    total, enough = _ranks_that_count(labels.numpy(), of_references.numpy())
+    scores, undecided = np.empty((len(query), 3)), np.empty(len(query), bool)
+    for rows in np.array_split(np.arange(len(query)), chunks(len(query), len(reference))):
+        places, close = ranked_on_gpu(query[rows], reference, int(enough[rows].max()))
+        own = reference_labels[places] == query_labels[rows, None]
+        found = own.cpu().numpy().astype(np.uint32)
+        undecided[rows] = _doubts(found, close.cpu().numpy(), enough[rows]).any(axis=1)
+        scores[rows] = _scores(found, total[rows])
+        done(len(rows))
+    if undecided.any():
+        some, again = (tensor[torch.from_numpy(undecided)] for tensor in (query.cpu(), labels))
+        scores[undecided] = _score_on_cpu(
+            some, again, reference.cpu(), of_references, lambda _: None
         )
-    missing = query_labels[~torch.isin(query_labels, classes)].unique().tolist()
-    if missing:
-        raise InputError(f"no reference has the class of some queries: {missing}")
+    return scores
+
+
+def _ranks_that_count(labels: Integers, of_references: Integers) -> tuple[Integers, Integers]:
+    """Return how many references are of each query's class, and how many ranks its scores read."""
+    total = np.bincount(of_references)[labels]
+    return total, np.clip(total, RECALL_AT[-1], len(of_references))
+
+
+def _scores(found: Flags, total: Integers) -> NDArray[np.float64]:
+    """Return the scores of queries, ``[Q, 3]``.
+
+    Args:
+        found: uint32 ``[Q, n]``, 1 for a reference of the query's class, nearest first. Changed.
+        total: ``[Q]``, how many there are.
+    """
+    near = found[:, : RECALL_AT[-1]]
+    first = np.where(near.any(axis=1), near.argmax(axis=1) + 1, RECALL_AT[-1] + 1)
+    for row, of_class in zip(found, total, strict=True):
+        row[of_class:] = 0
+    among = found.cumsum(axis=1, dtype=np.uint32)
+    r_precision = among[:, -1] / total
+    among *= found
+    ranks = np.arange(1, found.shape[1] + 1)
+    return np.stack([first, r_precision, among @ (1 / ranks) / total], axis=1)
+
+
+def _own_in_order(near: Near, own: Flags, enough: Integers) -> tuple[Flags, Integers]:
+    """Return which of the nearest of each query are of its class, nearest first.
+
+    Sorted are integers of 32 bits, several times faster than distances with their positions: the
+    level of a distance, and below it whether the class is the query's. The order is in doubt only
+    where references of its class and of others lie closer together than levels can tell apart.
+    Those stretches are ranked by exact distances.
+
+    Args:
+        near: Levels ``[Q, C]``.
+        own: uint32 ``[Q, C]``, 1 for a candidate of the query's class, else 0.
+        enough: ``[Q]``, how many ranks count.
+
+    Returns:
+        uint32 ``[Q, n]``, 1 for a reference of the query's class, else 0, where n is at least the
+        largest of ``enough``; and the rows with more doubts than are worth exact distances yet.
+    """
+    keys = near.levels << np.uint32(1)
+    keys |= own
+    keys = _smallest(keys, int(enough.max()) + 1)
+    found = keys & np.uint32(1)
+    close = np.diff(keys, axis=1) <= 2 * near.apart + 1
+    doubts = _doubts(found, close, enough)
+    undecided = np.flatnonzero(doubts.any(axis=1))
+    stretches = []
+    for row in undecided:
+        line, levels = keys[row] >> 1, near.levels[row]
+        doubtful, gaps = doubts[row].nonzero()[0], (~close[row]).nonzero()[0]
+        start = gaps[gaps < doubtful[0]].max(initial=-1) + 1
+        after = gaps[gaps > doubtful[-1]]
+        end = line[after[0]] if len(after) else line[-1] + near.apart
+        stretches.append((start, ((levels >= line[start]) & (levels <= end)).nonzero()[0]))
+    if not near.decides(sum(len(columns) for _, columns in stretches)):
+        return found, undecided
+    for row, (start, columns) in zip(undecided, stretches, strict=True):
+        order = columns[near.exact(row, columns).argsort(kind="stable")]
+        places = found[row, start : start + len(order)]
+        places[:] = own[row, order[: len(places)]]
+    return found, undecided[:0]
+
+
+def _doubts(found: Flags, close: NDArray[np.bool_], enough: Integers) -> NDArray[np.bool_]:
+    """Return after which ranks the order is in doubt and matters, bool ``[Q, n - 1]``.
+
+    It matters between a reference of the query's class and another, and at the last rank that
+    counts, as what comes behind may be of either.
+
+    Args:
+        found: ``[Q, n]``, whether a reference is of the query's class, nearest first.
+        close: bool ``[Q, n - 1]``, whether the next is too close to be surely further away.
+        enough: ``[Q]``, how many ranks count.
+    """
+    doubts: NDArray[np.bool_] = found[:, 1:] != found[:, :-1]
+    for row, last in zip(doubts, enough, strict=True):
+        row[last - 1 : last] = True
+        row[last:] = False
+    doubts &= close
+    return doubts
+
+
+def _smallest(keys: NDArray[np.uint32], n: int) -> NDArray[np.uint32]:
+    """Return the ``n`` smallest of each row, in order; ``keys`` is changed."""
+    if n < keys.shape[1]:
+        keys.partition(n - 1, axis=1)
+    keys = keys[:, :n]
+    keys.sort(axis=1)
+    return keys
+
+
+def _check_labels(name: str, embeddings: Tensor, labels: Tensor) -> None:
+    if labels.shape != embeddings.shape[:1]:
+        raise InputError(
+            f"{name}: a label for each embedding is needed; "
+            f"got {list(embeddings.shape)} and {list(labels.shape)}"
+        )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 #: Of all intervals here.
 CONFIDENCE = 0.95
@@ -61,10 +61,10 @@ def mean_of(values: ArrayLike) -> Mean:
     count = len(array)
     if count < 2:
         return Mean(count, float(array[0]) if count else math.nan, math.nan)
-    from scipy.special import stdtrit
+    from scipy.stats import sem, t
 
-    quantile = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
-    return Mean(count, float(array.mean()), quantile * _spread(array) / math.sqrt(count))
+    half_width = t.ppf((1 + CONFIDENCE) / 2, count - 1) * sem(array)
+    return Mean(count, float(array.mean()), float(half_width))
 
 
 def paired_test(ours: ArrayLike, theirs: ArrayLike) -> PairedTest:
@@ -88,12 +88,10 @@ def paired_test(ours: ArrayLike, theirs: ArrayLike) -> PairedTest:
             0.0 if differs else 1.0,
             math.copysign(math.inf, common) if differs else 0.0,
         )
-    from scipy.special import stdtr
+    from scipy.stats import ttest_rel
 
-    effect = float(differences.mean()) / _spread(differences)
-    statistic = effect * math.sqrt(len(differences))
-    p = 2 * float(stdtr(len(differences) - 1, -abs(statistic)))
-    return PairedTest(mean_of(differences), p, effect)
+    p = float(ttest_rel(first, second).pvalue)
+    return PairedTest(mean_of(differences), p, float(differences.mean() / differences.std(ddof=1)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -108,7 +106,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(made) - rank) * p))
         corrected[i] = largest
     return corrected
-
-
-def _spread(values: NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1))
