@@ -16,11 +16,13 @@ def progress_bar(description: str, total: int | None, unit: str = "images") -> "
         total: How much in all, if it is known.
         unit: Of what.
     """
+    counts = f"{{n_fmt}}/{{total_fmt}} {unit}, {{remaining}} left{{postfix}}"
     return tqdm(
         desc=description,
         total=total,
-        unit=f" {unit}",
+        unit="",
         unit_scale=True,
+        bar_format=f"{{desc}} |{{bar}}| {counts}",  # (at 80 columns there is a bar left)
         disable=True if os.environ.get("TQDM_DISABLE") else None,
         leave=False,
         dynamic_ncols=True,

@@ -20,6 +20,11 @@ class Batches(Protocol[Batch_co]):
         ...
 
     @property
+    def counted(self) -> str:
+        """What these images are called beside the progress bar."""
+        ...
+
+    @property
     def generator(self) -> torch.Generator | None:
         """What the order of the next epochs is drawn from, if it is drawn."""
         ...
@@ -69,6 +74,8 @@ class DeviceImages:
 class RandomBatches:
     """All of ``indices``, once an epoch, in an order that the generator draws anew."""
 
+    counted = "images"
+
     def __init__(self, indices: Tensor, batch_size: int, generator: torch.Generator) -> None:
         """Prepare the epochs.
 
@@ -108,6 +115,8 @@ class TripletBatch(NamedTuple):
 
 class TripletBatches:
     """The stored triplets, pair after pair, the same every epoch as in the published code."""
+
+    counted = "triplet images"
 
     def __init__(self, triplets: dict[str, Tensor], device: torch.device) -> None:
         """Move the triplets.

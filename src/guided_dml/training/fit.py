@@ -71,10 +71,11 @@ def fit(
     logger.info("%s on %s", name, policy)
     model.train()
     images, interval = batches.images, 1 if policy.device.type == "cpu" else GPU_CHECK_INTERVAL
-    with policy.active(), progress_bar(name, parameters.epochs * images) as bar:
+    total = parameters.epochs * images
+    with policy.active(), progress_bar(name, total, batches.counted) as bar:
         bar.update(len(rows) * images)
         for epoch in range(len(rows) + 1, parameters.epochs + 1):
-            bar.set_description(f"{name} epoch {epoch}/{parameters.epochs}")
+            bar.set_description_str(f"{name} {epoch}/{parameters.epochs}")
             rate = optimiser.param_groups[0]["lr"]
             losses: list[Tensor] = []
             for batch in batches:
@@ -86,7 +87,8 @@ def fit(
                     _refuse_divergence(losses, interval, name, epoch, parameters)
                 _descend(loss, model, optimiser, parameters.clip_gradient_values)
                 schedule.after_step()
-                bar.update(images / len(batches))
+                shown = images * len(losses) // len(batches)
+                bar.update((epoch - 1) * images + shown - bar.n)
             _refuse_divergence(losses, interval, name, epoch, parameters)
             mean_loss = torch.stack(losses).mean().item()
             schedule.after_epoch(mean_loss)
