@@ -256,6 +256,19 @@ def test_stored_embeddings_of_one_split_are_not_drawn_as_another(finished: Path)
     run(finished, "evaluation")
 
 
+def test_steps_are_chosen_by_their_tags(finished: Path) -> None:
+    saved = run(finished, "evaluation", tags=["figures"])
+    made = {path.name for path in (finished / "data").rglob(f"{saved}/*")}
+    assert made == {
+        "made_from.json",
+        "loss_figure.png",
+        "embedding_figure.png",
+        "embedding_plot.json",
+        "embedding_page.html",
+        "retrieval_figure.png",
+    }
+
+
 def test_only_missing_outputs_are_made_from_what_fits(finished: Path) -> None:
     run(finished)  # (the newest of everything fits together, whatever other tests left)
     run(finished, only_missing_outputs=True)

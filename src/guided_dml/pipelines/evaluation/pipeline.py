@@ -38,31 +38,36 @@ def create_pipeline(method: str) -> Pipeline:
             ],
             EMBEDDINGS,
             name="embed_images",
+            tags="score",
         ),
         Node(
             score_embeddings,
             [*EMBEDDINGS, "params:compute", "params:seed"],
             "scores",
             name="score_embeddings",
+            tags="score",
         ),
-        Node(draw_loss, ["history", "run"], "loss_figure", name="draw_loss"),
+        Node(draw_loss, ["history", "run"], "loss_figure", name="draw_loss", tags="figures"),
         Node(
             draw_embeddings,
             [*EMBEDDINGS, *CALLED],
             ["embedding_figure", "embedding_plot"],
             name="draw_embeddings",
+            tags="figures",
         ),
         Node(
             write_embedding_page,
             [*EMBEDDINGS, *IMAGES, *CALLED],
             "embedding_page",
             name="write_embedding_page",
+            tags="figures",
         ),
         Node(
             draw_neighbours,
             [*EMBEDDINGS, *IMAGES, *CALLED],
             "retrieval_figure",
             name="draw_neighbours",
+            tags="figures",
         ),
     ]
     return Pipeline(

@@ -24,6 +24,7 @@ def create_pipeline() -> Pipeline:
                 ],
                 ["gemini_weights", "gemini_history"],
                 name="train_gemini",
+                tags="train",
             )
         ]
     )

@@ -24,24 +24,28 @@ def create_pipeline() -> Pipeline:
                 ],
                 ["train_images", "test_images", "image_names", "classes", "data_report"],
                 name="prepare_images",
+                tags="data",
             ),
             Node(
                 split_training_set,
                 ["train_images", "params:data.validation_share", "params:split_seed"],
                 "split",
                 name="split_training_set",
+                tags="data",
             ),
             Node(
                 fit_normalisation,
                 ["train_images", "split"],
                 "normalisation",
                 name="fit_normalisation",
+                tags="data",
             ),
             Node(
                 score_raw_pixels,
                 ["train_images", "test_images", "params:compute"],
                 "pixel_scores",
                 name="score_raw_pixels",
+                tags="score",
             ),
         ]
     )

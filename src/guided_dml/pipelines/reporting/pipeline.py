@@ -50,5 +50,6 @@ def create_pipeline() -> Pipeline:
                 "atlas_page",
                 name="write_atlas",
             ),
-        ]
+        ],
+        tags="report",
     )

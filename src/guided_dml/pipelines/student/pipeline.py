@@ -32,6 +32,7 @@ def create_pipeline(method: str) -> Pipeline:
         inputs,
         ["weights", "history"],
         name="train_student" if guided else "train_baseline",
+        tags="train",
     )
     parameters = {name for name in inputs if name.startswith("params:")}
     return Pipeline([train], namespace=method, inputs={*inputs} - parameters, parameters=parameters)

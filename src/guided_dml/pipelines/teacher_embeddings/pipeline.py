@@ -30,18 +30,21 @@ def create_pipeline() -> Pipeline:
                 ],
                 "teacher_embeddings",
                 name="embed_with_gemini",
+                tags="train",
             ),
             Node(
                 draw_teacher,
                 ["teacher_embeddings", *CALLED],
                 ["teacher_figure", "teacher_plot"],
                 name="draw_teacher",
+                tags="figures",
             ),
             Node(
                 write_teacher_page,
                 ["teacher_embeddings", "train_images", *CALLED],
                 "teacher_page",
                 name="write_teacher_page",
+                tags="figures",
             ),
         ]
     )

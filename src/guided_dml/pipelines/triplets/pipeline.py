@@ -14,6 +14,7 @@ def create_pipeline() -> Pipeline:
                 ["train_images", "split", "params:triplets", "params:seed"],
                 "triplets",
                 name="draw_triplets",
+                tags="data",
             )
         ]
     )
