@@ -181,6 +181,12 @@ def test_what_cannot_be_written_down_is_recorded_all_the_same(place: Path) -> No
     assert stored_runs(place)["alone"].data.metrics == {"recall": 0.7}
 
 
+def test_an_empty_file_becomes_a_database(place: Path) -> None:
+    (place / "mlruns" / "mlflow.db").write_bytes(b"")
+    whole(place, "first")
+    assert set(stored_runs(place)) == {"first"}
+
+
 def test_a_piece_of_a_line_is_skipped(place: Path) -> None:
     (place / PENDING).mkdir(parents=True)
     (place / PENDING / "torn.jsonl").write_text('["open", {"experiment": "dig')

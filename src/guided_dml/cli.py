@@ -168,7 +168,7 @@ def mlflow(port: int) -> None:
 
     upload_pending(_project())
     store = store_uri(_project())
-    if "sqlite" in store:
+    if store.startswith("sqlite"):
         del os.environ["MLFLOW_LOGGING_LEVEL"]  # (which keeps the client quiet)
         os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # (seven processes)
         click.echo("in the page, choose Model training (top left), then the data set")

@@ -30,7 +30,8 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 
-#: Lets MLflow's pages show runs with parameters and scores; without it they look for prompts.
+#: Lets MLflow's pages show runs with parameters and scores instead of prompts, where their own
+#: switch (*GenAI* or *Model training*) does not decide that.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 #: Seconds to wait for a database that another process has locked.
@@ -195,7 +196,9 @@ def open_experiment(project: Path, name: str) -> Experiment:
     if found is None:
         place = project.resolve() / "mlruns" / "artifacts" / name
         try:
-            client.create_experiment(name, place.as_uri() if "sqlite" in uri else None, KIND)
+            client.create_experiment(
+                name, place.as_uri() if uri.startswith("sqlite") else None, KIND
+            )
         except MlflowException as error:
             failed = error
         found = client.get_experiment_by_name(name)
@@ -234,7 +237,7 @@ def store_uri(project: Path) -> str:
     folder.mkdir(exist_ok=True)
     database, partial = folder / "mlflow.db", folder / "mlflow.partial.db"
     with FileLock(folder / "mlflow.lock", timeout=60):
-        if not database.exists():
+        if not (database.exists() and database.stat().st_size):
             partial.unlink(missing_ok=True)
             MlflowClient(sqlite_url(partial)).search_experiments(max_results=1)
             partial.replace(database)
