@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -59,9 +60,9 @@ class Checkpoint:
         if generator is not None:
             tensors["generator"] = generator.get_state()
         stored = {name: _flat(value).cpu() for name, value in tensors.items()}
-        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
+        partial = _under_way(self.path) / str(os.getpid())
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial.parent.mkdir(parents=True, exist_ok=True)
             save_file(stored, partial, metadata={"history": json.dumps(rows)})
             os.replace(partial, self.path)
         except (OSError, SafetensorError) as error:  # (a full disk: the training goes on)
@@ -128,7 +129,16 @@ class CheckpointStore:
         """Remove the checkpoints of finished trainings: their results are stored."""
         for path in self._used:
             path.unlink(missing_ok=True)
+            shutil.rmtree(_under_way(path), ignore_errors=True)
         self._used.clear()
+
+
+def _under_way(path: Path) -> Path:
+    """Return a checkpoint's folder for what is being written.
+
+    safetensors writes beside the file under a name of its own, which it leaves when it is killed.
+    """
+    return path.with_suffix(".partial")
 
 
 def fingerprint(*inputs: object) -> str:
