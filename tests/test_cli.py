@@ -34,6 +34,14 @@ TINY = (
         (["--env", "image_folder"], ["data/01_raw/images", "no such folder"]),
         (["--runner", "ThreadRunner"], ["only SequentialRunner", "kedro compare"]),
         (["--runner", "no.such.Runner"], ["only SequentialRunner"]),
+        (["--runner-params", "is_async=maybe"], ["is_async=maybe", "true or false"]),
+        (["--pipeline", "gemini", "--pipelines", "gemini"], ["--pipelines"]),
+        (
+            ["--pipelines", "reporting", "--nodes", "write_report"],
+            ["compared_runs: stored nowhere"],
+        ),
+        (["--tags", ","], ["--tags is given, but names nothing"]),
+        (["--from-nodes", "["], ["--from-nodes is given"]),
         (["--runner-params", "workers=2"], ["'workers'", "is_async"]),
         (["--from-nodes", "train_gemimi"], ["--from-nodes", "did you mean train_gemini?"]),
         (["--to-nodes", "train_student"], ["--to-nodes", "guided.train_student"]),
@@ -42,11 +50,16 @@ TINY = (
         (["--to-outputs", "guided.scors"], ["did you mean guided.scores?"]),
         (["--namespaces", "margin"], ["'margin'", "known: guided"]),
         (["--tags", "x"], ["'x'"]),
-        (["--from-nodes", "train_gemini", "--to-nodes", "draw_triplets"], ["no step is left"]),
+        (
+            ["--from-nodes", "train_gemini", "--to-nodes", "draw_triplets"],
+            ["no step fits --from-nodes and --to-nodes"],
+        ),
         (
             ["--load-versions", "guided.weights:2026-11-23T18.08.06.517Z"],
-            ["raw_images"],
+            ["'guided.weights'", "known: checkpoints", "raw_images"],
         ),
+        (["--load-versions", "raw_images:1"], ["'raw_images'", "stored", "known: none"]),
+        (["--conf-source", "s3://bucket/conf"], ["s3://bucket/conf", "a folder of this machine"]),
         (["--load-versions", "triplts:1", "--pipelines", "gemini"], ["did you mean triplets?"]),
         (["--params", "seed=${nothing}"], ["nothing"]),
         (["--conf-source", "data"], ["data"]),
@@ -88,12 +101,15 @@ def test_options_that_cannot_be_read_are_told(
     assert result.exception is None or isinstance(result.exception, SystemExit)
 
 
-def test_broken_configuration_is_told(project: Path) -> None:
-    (project / "conf" / "mnist" / "parameters.yml").write_text("student: {epochs: 1\n  - a: [")
+@pytest.mark.parametrize(
+    "content", [b"student: {epochs: 1\n  - a: [", b"\xff\xfe: 1", b"seed: ${no}"]
+)
+def test_broken_configuration_is_told(project: Path, content: bytes) -> None:
+    (project / "conf" / "mnist" / "parameters.yml").write_bytes(content)
     result = kedro(project, "run", "--env", "mnist")
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: the configuration cannot be read")
-    assert "parameters.yml" in result.stderr
+    assert result.stderr.startswith("Error: the configuration cannot be read: ")
+    assert "Traceback" not in result.stderr
 
 
 def test_a_run_ends_with_its_scores_and_where_to_look(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as framework_run
 from kedro.framework.cli.utils import KedroCliError
@@ -18,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from guided_dml import run_options
-from guided_dml.errors import InputError
+from guided_dml.errors import InputError, known
 from guided_dml.interruption import end_on_interrupt
 from guided_dml.methods import METHODS
 
@@ -35,7 +36,7 @@ MANY_RUNS = [
 ]
 
 #: What a broken configuration file or value ends in.
-BROKEN = (YAMLError, OmegaConfBaseException, MissingConfigException)
+BROKEN = (YAMLError, OmegaConfBaseException, MissingConfigException, UnicodeDecodeError)
 
 
 class Command(click.Command):
@@ -76,6 +77,9 @@ cli.command_class = Command
 @cli.command(params=framework_run.params, help=framework_run.help)
 def run(**options: Any) -> None:
     """Run pipelines like the framework does, but check all names first."""
+    for name, value in options.items():  # (",": all steps would run)
+        if value == [] and _given(name):
+            raise InputError(f"--{name.replace('_', '-')} is given, but names nothing")
     run_options.check(_project(), options)
     kedro_run(**options)
 
@@ -135,8 +139,8 @@ def tune(
     from guided_dml.comparison.tune import tune
 
     project = _project()
-    run_options.known("data set", [env], _data_sets(project))
-    run_options.known("method", [method], METHODS)
+    known("data set", [env], _data_sets(project))
+    known("method", [method], METHODS)
     overrides = _overrides(**settings)
     where = (workers, scheduler)
     tune(project, env, method, trials, overrides, *where, click.echo, replace)
@@ -177,6 +181,11 @@ def mlflow(port: int) -> None:
     click.echo(f"the runs are recorded at {store}")
 
 
+def _given(option: str) -> bool:
+    source = click.get_current_context().get_parameter_source(option)
+    return source is ParameterSource.COMMANDLINE
+
+
 def _project() -> Path:
     return find_kedro_project(Path.cwd()) or Path.cwd()
 
@@ -185,10 +194,10 @@ def _data_sets(project: Path) -> list[str]:
     return run_options.data_sets(project / "conf")
 
 
-def _chosen(known: Sequence[str], asked: str, what: str) -> list[str]:
+def _chosen(names: Sequence[str], asked: str, what: str) -> list[str]:
     """Return the names that an option asks for, separated by commas; ``all`` are all."""
-    wanted = list(known) if asked == "all" else [name.strip() for name in asked.split(",")]
-    run_options.known(what, wanted, known)
+    wanted = list(names) if asked == "all" else [name.strip() for name in asked.split(",")]
+    known(what, wanted, names)
     return list(dict.fromkeys(wanted))
 
 
@@ -217,6 +226,8 @@ def _plain(error: BaseException | None) -> str | None:
                 f"{where}{error.strerror}; the versions stored before are whole, mend this and "
                 "run again"
             )
+        if isinstance(error, KedroCliError):
+            return error.message
         if isinstance(error, BROKEN):
             return f"the configuration cannot be read: {error}"
         error = error.__cause__

@@ -1,6 +1,7 @@
 """The one error that a user can mend: its message says what, where and what is allowed."""
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class InputError(ValueError):
@@ -14,3 +15,17 @@ class DivergedError(InputError):
 def one_of(names: Iterable[object]) -> str:
     """Return ``names`` as the list that ends an error message."""
     return ", ".join(sorted(map(str, names)))
+
+
+def known(what: str, asked: Iterable[str], names: Iterable[str]) -> None:
+    """Check names that the user gave.
+
+    Raises:
+        InputError: Says which is not known, which may be meant, and which there are.
+    """
+    names = list(names)
+    for name in asked:
+        if name not in names:
+            close = get_close_matches(name, names, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise InputError(f"unknown {what} {name!r}; {hint}known: {one_of(names) or 'none'}")

@@ -19,7 +19,10 @@ from guided_dml.methods import METHODS
 from guided_dml.parameters import defining, validated
 
 #: What the runs of a comparison read.
-PREPARED = ("train_images", "test_images", "normalisation", "split", "classes")
+READ = ("train_images", "test_images", "normalisation", "split")
+
+#: What their results depend on.
+PREPARED = (*READ, "classes")
 
 SAVED_TOGETHER = (*PREPARED, "image_names", "data_report", "pixel_scores")
 
@@ -136,7 +139,7 @@ def plan_data_set(
             settings=keys[method],
             data_version=data_version,
             parameters=merged(on_top[method], {"seed": seed}),
-            versions=dict.fromkeys(PREPARED, version),
+            versions=dict.fromkeys(READ, version),
         )
         for seed in range(seeds)
         for method in methods

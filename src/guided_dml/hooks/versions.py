@@ -15,7 +15,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from guided_dml import lineage
-from guided_dml.errors import InputError, one_of
+from guided_dml.errors import InputError, known, one_of
 from guided_dml.parameters import defining, validated
 
 #: Kept in partitions, one a run of a comparison.
@@ -54,10 +54,16 @@ class VersionHooks:
         for name in COMPARED:
             if name in read and not self._catalog.exists(name):
                 raise InputError(f"no {name} stored; first run `kedro compare`")
+        nowhere = {name for name in read if name not in self._catalog}
+        if nowhere:
+            raise InputError(
+                f"{one_of(nowhere)}: stored nowhere; run the step that makes it as well"
+            )
         if run_params["only_missing_outputs"]:  # (what is there is read in place of made)
             read |= {name for name in pipeline.all_outputs() if self._catalog.exists(name)}
         asked = run_params["load_versions"] or {}
         stored = dict(self._versioned(read))
+        known("stored input in --load-versions", asked, stored)
         for together in _saved_together(set(stored)):
             self._choose({name: stored[name] for name in together}, asked)
         files = stored_files(self._catalog, read)
@@ -109,8 +115,8 @@ class VersionHooks:
         for name in sorted(datasets, key=lambda name: name not in asked):
             version = asked.get(name, versions[0])
             if version not in stored[name]:
-                known = ", ".join(stored[name][:5]) or "none"
-                raise InputError(f"{name} has no version {version}; the newest stored: {known}")
+                newest = ", ".join(stored[name][:5]) or "none"
+                raise InputError(f"{name} has no version {version}; the newest stored: {newest}")
             _pin(datasets[name], version)
 
 
