@@ -21,7 +21,8 @@ COMMAND = [
 
 
 def has_checkpoint(name: str) -> torture.Moment:
-    return lambda project: any(project.glob(f"data/06_models/digits/checkpoints/{name}-*"))
+    pattern = f"data/06_models/digits/checkpoints/{name}-*.safetensors"
+    return lambda project: any(project.glob(pattern))
 
 
 @pytest.mark.timeout(900)
