@@ -14,11 +14,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kedro.io import AbstractVersionedDataset, CatalogProtocol
 from pydantic import BaseModel, ValidationError
 
 from guided_dml.errors import InputError
 
 FILE = "made_from.json"
+
+Versioned = AbstractVersionedDataset[Any, Any]
 
 READ_NOW = "the one to be read now ({}); bring back what fits with --load-versions={}:VERSION, or"
 
@@ -33,6 +36,21 @@ class Lineage(BaseModel):
 
     made_from: dict[str, str]
     made_with: dict[str, Any]
+
+
+def versioned(
+    catalog: CatalogProtocol[Any, Any], names: Iterable[str]
+) -> Iterator[tuple[str, Versioned]]:
+    """Yield those of ``names`` that are stored in versions, each with its dataset."""
+    for name in sorted(names):
+        dataset = catalog.get(name)
+        if isinstance(dataset, AbstractVersionedDataset) and dataset._version:
+            yield name, dataset
+
+
+def stored_files(catalog: CatalogProtocol[Any, Any], names: Iterable[str]) -> dict[str, Path]:
+    """Return the files behind those of ``names`` that are stored in versions."""
+    return {name: Path(d._get_load_path()) for name, d in versioned(catalog, names)}
 
 
 @cache

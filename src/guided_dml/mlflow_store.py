@@ -195,15 +195,13 @@ def open_experiment(project: Path, name: str) -> Experiment:
     found = client.get_experiment_by_name(name)
     if found is None:
         place = project.resolve() / "mlruns" / "artifacts" / name
+        artifacts = place.as_uri() if uri.startswith("sqlite") else None
         try:
-            client.create_experiment(
-                name, place.as_uri() if uri.startswith("sqlite") else None, KIND
-            )
-        except MlflowException as error:
-            failed = error
-        found = client.get_experiment_by_name(name)
-        if found is None:  # (otherwise another run was faster)
-            raise failed
+            found = client.get_experiment(client.create_experiment(name, artifacts, KIND))
+        except MlflowException:  # (another run was faster)
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
     for tag in KIND.keys() - found.tags.keys():  # (of experiments made by earlier versions)
         client.set_experiment_tag(found.experiment_id, tag, KIND[tag])
     open_here = f"attributes.status = 'RUNNING' AND tags.host = '{socket.gethostname()}'"

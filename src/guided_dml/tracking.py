@@ -25,10 +25,11 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import AbstractVersionedDataset, CatalogProtocol
+from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from guided_dml.interruption import last_words
+from guided_dml.lineage import versioned
 from guided_dml.mlflow_store import TrackedRun, made_with, open_experiment, reason
 from guided_dml.provenance import device_name, git_state, library_versions
 
@@ -71,7 +72,10 @@ class TrackingHooks:
         asked = run_params["pipeline_names"] or []
         subject = "+".join(sorted(trained) or sorted(asked or ["kedro run"]))
         of_comparison = "comparison_table" in pipeline.all_outputs()
-        versions = dict(self._input_versions(pipeline))
+        versions = {
+            name: str(dataset.resolve_load_version())
+            for name, dataset in versioned(self._catalog, pipeline.inputs())
+        }
         tags = {
             "data set": "comparison" if of_comparison else loader["globals"]["dataset"],
             "method": subject,
@@ -137,12 +141,6 @@ class TrackingHooks:
         if self._recorder is not None and "fingerprint" in report:
             name = self._context.config_loader["globals"]["dataset"]
             self._recorder.soon("log_data", name=name, digest=report["fingerprint"])
-
-    def _input_versions(self, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
-        for name in sorted(pipeline.inputs()):
-            dataset = self._catalog.get(name)
-            if isinstance(dataset, AbstractVersionedDataset) and dataset._version:
-                yield name, str(dataset.resolve_load_version())
 
 
 class Recorder:

@@ -15,7 +15,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from guided_dml.hooks.versions import stored_files
+from guided_dml.lineage import stored_files
 from guided_dml.metrics.names import SHOWN
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,6 @@ class ProgressHooks:
     """Says what one session at a time does, and what came out."""
 
     def __init__(self) -> None:
-        self._subject: str
         self._split: str
         self._catalog: CatalogProtocol[Any, Any]
         self._steps = self._done = 0

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
-from kedro.io import AbstractVersionedDataset, CatalogProtocol, Version
+from kedro.io import CatalogProtocol, Version
 from kedro.io.core import VersionNotFoundError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from guided_dml import lineage
 from guided_dml.errors import InputError, known, one_of
+from guided_dml.lineage import Versioned, stored_files, versioned
 from guided_dml.parameters import defining, validated
 
 #: Kept in partitions, one a run of a comparison.
 COMPARED = ("comparisons", "scoreboard", "scoreboard_embeddings", "scoreboard_images")
-
-Versioned = AbstractVersionedDataset[Any, Any]
 
 
 class VersionHooks:
@@ -62,7 +60,7 @@ class VersionHooks:
         if run_params["only_missing_outputs"]:  # (what is there is read in place of made)
             read |= {name for name in pipeline.all_outputs() if self._catalog.exists(name)}
         asked = run_params["load_versions"] or {}
-        stored = dict(self._versioned(read))
+        stored = dict(versioned(self._catalog, read))
         known("stored input in --load-versions", asked, stored)
         for together in _saved_together(set(stored)):
             self._choose({name: stored[name] for name in together}, asked)
@@ -75,7 +73,7 @@ class VersionHooks:
 
         From now on this session reads this version, not the newest one on the disk.
         """
-        for _, dataset in self._versioned([dataset_name]):
+        for _, dataset in versioned(self._catalog, [dataset_name]):
             version = str(dataset.resolve_save_version())
             made_from = stored_files(self._catalog, node.inputs)
             path = Path(dataset._get_versioned_path(version))
@@ -87,9 +85,6 @@ class VersionHooks:
         """Drop the checkpoints of what is stored now."""
         if "checkpoints" in pipeline.inputs():
             self._catalog.load("checkpoints").remove_used()
-
-    def _versioned(self, names: Iterable[str]) -> Iterator[tuple[str, Versioned]]:
-        return _versioned(self._catalog, names)
 
     def _read_by(self, node: Node) -> dict[str, Any]:
         """Return those of the defining parameters that a node reads, alone or in their block."""
@@ -118,20 +113,6 @@ class VersionHooks:
                 newest = ", ".join(stored[name][:5]) or "none"
                 raise InputError(f"{name} has no version {version}; the newest stored: {newest}")
             _pin(datasets[name], version)
-
-
-def stored_files(catalog: CatalogProtocol[Any, Any], names: Iterable[str]) -> dict[str, Path]:
-    """Return the files behind those of ``names`` that are stored in versions."""
-    return {name: Path(d._get_load_path()) for name, d in _versioned(catalog, names)}
-
-
-def _versioned(
-    catalog: CatalogProtocol[Any, Any], names: Iterable[str]
-) -> Iterator[tuple[str, Versioned]]:
-    for name in sorted(names):
-        dataset = catalog.get(name)
-        if isinstance(dataset, AbstractVersionedDataset) and dataset._version:
-            yield name, dataset
 
 
 def _stored_versions(dataset: Versioned) -> list[str]:
