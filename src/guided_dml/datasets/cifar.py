@@ -32,11 +32,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def read_batch(path: Path) -> dict[str, Any]:
-    """Return the dictionary in one of CIFAR's files.
-
-    Raises:
-        InputError: The file is damaged, or would run code.
-    """
+    """Return the dictionary in one of CIFAR's files; one that would run code is refused."""
     with failing_as(f"{path}: not a whole CIFAR file; delete it"), path.open("rb") as file:
         content = _ArraysOnly(file, encoding="latin1").load()
         if not isinstance(content, dict):
@@ -52,7 +48,7 @@ def read_cifar(
 
     Args:
         published: torchvision's class, which knows the names of the files.
-        folder: That of the files.
+        folder: Where they are.
 
     Returns:
         Images uint8 ``[N, 3, 32, 32]``, labels int64 ``[N]``, the class names, and bool ``[N]``:
@@ -77,20 +73,16 @@ def read_cifar(
 
 def _images_and_labels(path: Path) -> tuple[np.ndarray, np.ndarray]:
     batch = read_batch(path)
-    data = batch.get("data")
+    data: Any = batch.get("data")
     targets = batch.get("labels", batch.get("fine_labels"))
     if not isinstance(targets, list) or not all(isinstance(label, int) for label in targets):
         raise InputError(f"{path}: no labels in it, a list of integers; delete it")
-    wanted, found = (len(targets), 3 * 32 * 32), type(data).__name__
-    right = False
-    if isinstance(data, np.ndarray):
-        found = f"{data.dtype} {data.shape}"
-        # (an array larger than its file repeats, or invents, what it holds)
-        in_file = data.nbytes <= path.stat().st_size
-        right = in_file and data.dtype == np.uint8 and data.shape == wanted
-    if not right:
+    is_array, wanted = isinstance(data, np.ndarray), f"uint8 {(len(targets), 3 * 32 * 32)}"
+    found = f"{data.dtype} {data.shape}" if is_array else type(data).__name__
+    # (an array larger than its file repeats, or invents, what it holds)
+    if found != wanted or data.nbytes > path.stat().st_size:
         raise InputError(
-            f"{path}: its data are {found}; uint8 {wanted} is needed, a row for each of its "
+            f"{path}: its data are {found}; {wanted} is needed, a row for each of its "
             "labels: 1024 red values row by row, then green, then blue; delete it"
         )
     with failing_as(f"{path}: a label is out of range; delete it"):

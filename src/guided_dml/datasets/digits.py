@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from guided_dml.datasets.reading import ReadOnlyImages
@@ -12,14 +10,6 @@ from guided_dml.types import LabelledImages
 
 class DigitsDataset(ReadOnlyImages):
     """The digits of ``sklearn.datasets.load_digits``."""
-
-    def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
-        """Choose nothing.
-
-        Args:
-            metadata: Ignored by Kedro; kedro-viz reads its layer there.
-        """
-        self.metadata = metadata
 
     def load(self) -> LabelledImages:
         """Return uint8 images ``[N, 1, 8, 8]`` whose 17 grey levels span 0-255."""

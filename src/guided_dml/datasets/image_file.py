@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from guided_dml.datasets.reading import failing_as
 from guided_dml.errors import InputError, one_of
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-    from PIL.ImageFile import ImageFile
 
 #: Pillow's names; nothing else is opened. (MPO, a camera's several JPEGs in one, is one of JPEG.)
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -37,25 +36,20 @@ class Rules(NamedTuple):
 
     def check(self) -> None:
         """Raise InputError if an option has no such value."""
-        from PIL import ImageColor
-
-        if self.channels not in (None, 1, 3):
-            raise _unknown("channels", self.channels, "1 (grey), 3 (colour) or null")
         side = self.image_size
-        if side is not None and (type(side) is not int or side < 1):
-            raise _unknown("image_size", self.image_size, "a number of pixels, or null")
-        if self.resize not in get_args(Resize):
-            raise _unknown("resize", self.resize, one_of(get_args(Resize)))
-        try:
+        positive, opaque = type(side) is int and side > 0, False
+        with suppress(ValueError, TypeError, AttributeError):
             opaque = len(ImageColor.getrgb(self.background)) == 3
-        except (ValueError, TypeError, AttributeError):
-            opaque = False
-        if not opaque:
-            raise _unknown("background", self.background, "a colour's name or '#rrggbb'")
-
-
-def _unknown(option: str, value: object, allowed: str) -> InputError:
-    return InputError(f"{option}: {value!r} given; must be {allowed}")
+        checks = {
+            "channels": (self.channels in (None, 1, 3), "1 (grey), 3 (colour) or null"),
+            "image_size": (side is None or positive, "a number of pixels, or null"),
+            "resize": (self.resize in get_args(Resize), one_of(get_args(Resize))),
+            "background": (opaque, "a colour's name or '#rrggbb'"),
+        }
+        for option, (right, allowed) in checks.items():
+            if not right:
+                given = getattr(self, option)
+                raise InputError(f"{option}: {given!r} given; must be {allowed}")
 
 
 class ReadImage(NamedTuple):
@@ -78,8 +72,6 @@ def read_image(path: Path, rules: Rules) -> ReadImage:
     Raises:
         InputError: It is none, is damaged, animated or too large, or has more than 8 bits.
     """
-    from PIL import Image, UnidentifiedImageError
-
     unreadable = failing_as(f"{path}: this image is damaged, or cannot be read")
     with unreadable, warnings.catch_warnings(action="ignore"):  # (of metadata that are no pixels)
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -111,17 +103,18 @@ def _check(path: Path, file: ImageFile) -> None:
 
 
 def _decoded(file: ImageFile, rules: Rules) -> ReadImage:
-    from PIL import ImageOps
-
     grey = rules.channels == 1 if rules.channels else file.mode in GREY_MODES
     changed = set()
-    image: Image = file
+    image: Image.Image = file
     if file.getexif().get(ORIENTATION) in TURNED:
         image = ImageOps.exif_transpose(file)
         changed.add("turned")
-    if _transparent(image):
-        image = _on_background(image, rules.background)
-        changed.add("composited")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        if np.asarray(rgba.getchannel("A")).min() < 255:
+            background = Image.new("RGBA", image.size, rules.background)
+            image = Image.alpha_composite(background, rgba)
+            changed.add("composited")
     image = image.convert("L" if grey else "RGB")
     size, wanted = (image.height, image.width), (rules.image_size, rules.image_size)
     if rules.image_size and size != wanted:
@@ -131,24 +124,8 @@ def _decoded(file: ImageFile, rules: Rules) -> ReadImage:
     return ReadImage(pixels[None] if grey else pixels.transpose(2, 0, 1), size, changed)
 
 
-def _transparent(image: Image) -> bool:
-    if not image.has_transparency_data:
-        return False
-    return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
-
-
-def _on_background(image: Image, background: str) -> Image:
-    from PIL import Image as Images
-
-    below = Images.new("RGBA", image.size, background)
-    return Images.alpha_composite(below, image.convert("RGBA"))
-
-
-def _resized(image: Image, side: int, rules: Rules) -> Image:
-    from PIL import Image as Images
-    from PIL import ImageOps
-
-    size, bilinear = (side, side), Images.Resampling.BILINEAR
+def _resized(image: Image.Image, side: int, rules: Rules) -> Image.Image:
+    size, bilinear = (side, side), Image.Resampling.BILINEAR
     if rules.resize == "crop":
         return ImageOps.fit(image, size, bilinear)
     if rules.resize == "pad":

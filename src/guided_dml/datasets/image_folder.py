@@ -49,12 +49,12 @@ class ImageFolderDataset(ReadOnlyImages):
                 cuts off what is beside the central square, ``pad`` adds background.
             background: Colour below transparent pixels and beside padded images: a name such as
                 ``white``, or ``#rrggbb``.
-            metadata: Ignored by Kedro; kedro-viz reads its layer there.
+            metadata: Of :class:`ReadOnlyImages`.
 
         Raises:
             InputError: An option has no such value.
         """
-        self.metadata = metadata
+        super().__init__(metadata=metadata)
         self.path = Path(path)
         self.rules = Rules(image_size, channels, resize, background)
         self.rules.check()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 
 from guided_dml.datasets.reading import ReadOnlyImages, failing_as, fingerprint_of
 from guided_dml.errors import InputError
@@ -29,13 +30,8 @@ class NpzImagesDataset(ReadOnlyImages):
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Choose a file.
-
-        Args:
-            filepath: The ``.npz`` file.
-            metadata: Ignored by Kedro; kedro-viz reads its layer there.
-        """
-        self.metadata = metadata
+        """Choose a ``.npz`` file."""
+        super().__init__(metadata=metadata)
         self.filepath = Path(filepath)
 
     def fingerprint(self) -> str:
@@ -98,12 +94,15 @@ class NpzImagesDataset(ReadOnlyImages):
                     "uncompressed (numpy.savez)"
                 )
             with stored.open(member) as file:
-                shape, dtype = _header(file)
-            # (elements of no bytes could be there any number of times)
-            if math.prod(shape) * max(1, dtype.itemsize) > size and not dtype.hasobject:
-                raise self._refused(f"its array {name!r} claims the shape {shape} in {size} bytes")
-            with stored.open(member) as file:
-                array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+                first = npy.read_magic(file) == (1, 0)
+                header = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
+                shape, _, dtype = header(file)
+                # (elements of no bytes could be there any number of times)
+                if math.prod(shape) * max(1, dtype.itemsize) > size and not dtype.hasobject:
+                    claimed = f"its array {name!r} claims the shape {shape} in {size} bytes"
+                    raise self._refused(claimed)
+                file.seek(0)
+                array: np.ndarray = npy.read_array(file, allow_pickle=False)
         return array
 
     def _images(self, images: np.ndarray) -> np.ndarray:
@@ -130,13 +129,13 @@ class NpzImagesDataset(ReadOnlyImages):
             )
         if classes is None:
             names, labels = np.unique(self._names("labels", labels), return_inverse=True)
-            return labels.astype(np.int64), [str(name) for name in names]
-        names = self._names("classes", classes)
-        if labels.dtype.kind not in INTEGERS or labels.min() < 0 or labels.max() >= len(names):
-            raise self._refused(
-                f"labels must be integers from 0 to {len(names) - 1}, "
-                "indices into its array 'classes'"
-            )
+        else:
+            names = self._names("classes", classes)
+            if labels.dtype.kind not in INTEGERS or labels.min() < 0 or labels.max() >= len(names):
+                raise self._refused(
+                    f"labels must be integers from 0 to {len(names) - 1}, "
+                    "indices into its array 'classes'"
+                )
         return labels.astype(np.int64), [str(name) for name in names]
 
     def _names(self, array: str, values: np.ndarray) -> np.ndarray:
@@ -150,10 +149,3 @@ class NpzImagesDataset(ReadOnlyImages):
                 "text is needed"
             )
         return values
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    read = {(1, 0): np.lib.format.read_array_header_1_0}
-    shape, _, dtype = read.get(version, np.lib.format.read_array_header_2_0)(file)
-    return shape, dtype

@@ -17,7 +17,14 @@ from guided_dml.types import LabelledImages
 
 
 class ReadOnlyImages(AbstractDataset[None, LabelledImages]):
-    """A source of labelled images that is only ever read, and read whole: ingestion splits it."""
+    """A source of labelled images that is only ever read, and read whole: ingestion splits it.
+
+    Args:
+        metadata: Ignored by Kedro; kedro-viz reads its layer there.
+    """
+
+    def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
+        self.metadata = metadata
 
     def fingerprint(self) -> str:
         """Return a hash that changes with what ``load`` would return.

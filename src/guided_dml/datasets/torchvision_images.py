@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
-import math
-import struct
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torchvision import datasets
+from torchvision.datasets import mnist
+from torchvision.datasets.utils import check_integrity, download_and_extract_archive
 
 from guided_dml.datasets.cifar import read_cifar
 from guided_dml.datasets.reading import ReadOnlyImages, failing_as, fingerprint_of
-from guided_dml.errors import InputError, one_of
+from guided_dml.errors import InputError, known
 from guided_dml.types import LabelledImages
 
 #: torchvision's data sets whose images are one uint8 array.
@@ -59,14 +61,13 @@ class TorchvisionDataset(ReadOnlyImages):
             download: Whether to download what is missing.
             verify: Whether a local copy must have the published checksums. Without, another
                 copy is read, and the data report says so.
-            metadata: Ignored by Kedro; kedro-viz reads its layer there.
+            metadata: Of :class:`ReadOnlyImages`.
 
         Raises:
             InputError: The name is unknown.
         """
-        self.metadata = metadata
-        if name not in KNOWN:
-            raise InputError(f"unknown torchvision data set {name!r}; known: {one_of(KNOWN)}")
+        super().__init__(metadata=metadata)
+        known("torchvision data set", [name], KNOWN)
         self.path, self.name = Path(path), name
         self.download, self.verify = download, verify
 
@@ -108,7 +109,8 @@ class TorchvisionDataset(ReadOnlyImages):
         if self.name.startswith("CIFAR"):
             return read_cifar(published, self.path / published.base_folder)
         for path in files:
-            _check_idx(path)
+            if "-ubyte" in path.name:
+                _check_idx(path)
         with failing_as(f"{', '.join(map(str, files))}: damaged; delete to download anew"):
             parts = [_arrays(self._open(split, download=False)) for split in ("train", "test")]
             images, labels = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
@@ -118,8 +120,6 @@ class TorchvisionDataset(ReadOnlyImages):
 
     @property
     def _published(self) -> Any:
-        from torchvision import datasets
-
         return getattr(datasets, self.name)
 
     def _fingerprint(self, files: Iterable[Path]) -> str:
@@ -147,8 +147,6 @@ class TorchvisionDataset(ReadOnlyImages):
         return {folder / name: known.get(name) for name in names}
 
     def _fetch(self) -> None:
-        from torchvision.datasets.utils import download_and_extract_archive
-
         missing = f"{self.name} is not under {self.path}"
         if not self.download:
             raise InputError(
@@ -163,12 +161,8 @@ class TorchvisionDataset(ReadOnlyImages):
             published = self._published
             if self.name.startswith("CIFAR"):
                 # (its constructor would also unpickle what came)
-                download_and_extract_archive(
-                    published.url,
-                    str(self.path),
-                    filename=published.filename,
-                    md5=published.tgz_md5,
-                )
+                options = {"filename": published.filename, "md5": published.tgz_md5}
+                download_and_extract_archive(published.url, str(self.path), **options)
             else:
                 for split in ("train", "test"):
                     self._open(split, download=True)
@@ -185,24 +179,15 @@ class TorchvisionDataset(ReadOnlyImages):
 
 
 def _differing(files: dict[Path, str | None]) -> list[str]:
-    from torchvision.datasets.utils import check_integrity
-
     return [path.name for path, md5 in files.items() if not check_integrity(str(path), md5)]
 
 
 def _check_idx(path: Path) -> None:
     """Raise InputError if a file is not the bytes that its name and its header announce."""
-    if "-ubyte" not in path.name:
-        return
-    with path.open("rb") as file:
-        start = file.read(4)
-        sides = file.read(4 * start[3]) if len(start) == 4 else b""
-    whole = len(start) == 4 and len(sides) == 4 * start[3]
-    if whole and start[:3] == b"\0\0\x08" and f"idx{start[3]}-" in path.name:
-        expected = 4 + len(sides) + math.prod(struct.unpack(f">{start[3]}I", sides))
-        if path.stat().st_size == expected:
-            return
-    raise InputError(f"{path}: truncated, or no such IDX file; delete it to download it anew")
+    with failing_as(f"{path}: truncated, or no such IDX file; delete it to download it anew"):
+        array = mnist.read_sn3_pascalvincent_tensor(str(path))
+        if array.dtype != torch.uint8 or f"idx{array.ndim}-" not in path.name:
+            raise ValueError(f"it holds {array.dtype} {list(array.shape)}")
 
 
 def _arrays(opened: Any) -> tuple[np.ndarray, np.ndarray]:

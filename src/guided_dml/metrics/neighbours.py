@@ -119,11 +119,7 @@ def ranked_on_gpu(query: Tensor, reference: Tensor, n: int) -> tuple[Tensor, Ten
 
 
 def checked(name: str, points: Tensor) -> Tensor:
-    """Return points ``[N, D]`` as they are compared: uint8 as it is, all else as float32.
-
-    Raises:
-        InputError: They are no such table, empty, or not finite in float32.
-    """
+    """Return points ``[N, D]`` as they are compared: uint8 as it is, all else as float32."""
     if points.ndim != 2 or not points.numel():
         raise InputError(
             f"{name}: embeddings [N, D] with N > 0 and D > 0 are needed; got {list(points.shape)}"
@@ -157,7 +153,7 @@ def for_each_group(query: Tensor, reference: Tensor, enough: Integers, work: Wor
         work: Is called for each group, and again for the rows that it returns.
     """
     points, everywhere = query.numpy(), References.of(reference.numpy())
-    hopeless: list[Precision] = []
+    hopeless = set[Precision]()
 
     def in_region(rows: Integers, region: References) -> None:
         near = region.near(points[rows], int(enough[rows].max()))
@@ -171,7 +167,7 @@ def for_each_group(query: Tensor, reference: Tensor, enough: Integers, work: Wor
                     continue
                 waiting = work(part, near.measured(points[part], precision))
                 if len(waiting) > 0.9 * len(part):  # (here it decides next to nothing)
-                    hopeless.append(precision)
+                    hopeless.add(precision)
                 part = waiting
 
     regions = _regions(points, REGION[everywhere.many])

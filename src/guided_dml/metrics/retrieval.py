@@ -52,14 +52,14 @@ def retrieval_scores(
         reference_labels: int64 ``[N]``.
 
     Returns:
-        ``recall_at_1``, ``recall_at_2``, ``recall_at_4``, ``recall_at_8``, ``r_precision`` and
-        ``map_at_r``, each in [0, 1].
+        ``recall_at_<k>`` for 1, 2, 4 and 8, ``r_precision`` and ``map_at_r``, each in [0, 1].
 
     Raises:
         InputError: Shapes do not fit, embeddings are not finite, or a query's class has no
             reference.
     """
-    return streamed_retrieval_scores([(query, query_labels)], reference, reference_labels)
+    queries = [(query, query_labels)]
+    return streamed_retrieval_scores(queries, reference, reference_labels, len(query_labels))
 
 
 def streamed_retrieval_scores(
@@ -68,31 +68,24 @@ def streamed_retrieval_scores(
     reference_labels: Tensor,
     total: int | None = None,
 ) -> dict[str, float]:
-    """Score queries that come in chunks, say while they are embedded; none of them is kept.
+    """Score, like :func:`retrieval_scores`, queries that come in chunks; none of them is kept.
 
     Args:
-        queries: Chunks of embeddings, float ``[Q, D]``, and their labels, int64 ``[Q]``.
-            Chunks of thousands are fastest on a CPU, where close queries share work.
-        reference: float ``[N, D]``, on the device of the queries.
-        reference_labels: int64 ``[N]``.
-        total: Queries in all, for the progress bar; not needed for a list.
-
-    Returns:
-        As :func:`retrieval_scores`; the chunks do not matter.
+        queries: Chunks of ``query`` and ``query_labels``. On a CPU thousands are fastest: close
+            queries share work.
+        reference: As there.
+        reference_labels: As there.
+        total: Queries in all, for the progress bar.
 
     Raises:
         InputError: As there, or there is no query.
     """
-    if total is None and isinstance(queries, list):
-        total = sum(len(labels) for _, labels in queries)
-    _check_labels("reference", reference, reference_labels)
-    reference = checked("reference", reference)
+    reference = _checked("reference", reference, reference_labels)
     classes, ranks = reference_labels.unique(return_inverse=True)
     parts, labels_of_parts = [], []
     with progress_bar("retrieval", total, unit="queries") as bar:
         for query, labels in queries:
-            _check_labels("query", query, labels)
-            query = checked("query", query)
+            query = _checked("query", query, labels)
             check_dimensions(query, reference)
             missing = labels[~torch.isin(labels, classes)].unique().tolist()
             if missing:
@@ -197,12 +190,15 @@ def _own_in_order(near: Near, own: Flags, enough: Integers) -> tuple[Flags, Inte
         enough: ``[Q]``, how many ranks count.
 
     Returns:
-        uint32 ``[Q, n]``, 1 for a reference of the query's class, else 0, where n is at least the
-        largest of ``enough``; and the rows with more doubts than are worth exact distances yet.
+        ``own`` in that order, ``[Q, n]`` with n at least the largest of ``enough``; and the rows
+        with more doubts than are worth exact distances yet.
     """
-    keys = near.levels << np.uint32(1)
+    keys, n = near.levels << np.uint32(1), int(enough.max()) + 1
     keys |= own
-    keys = _smallest(keys, int(enough.max()) + 1)
+    if n < keys.shape[1]:
+        keys.partition(n - 1, axis=1)
+    keys = keys[:, :n]
+    keys.sort(axis=1)
     found = keys & np.uint32(1)
     close = np.diff(keys, axis=1) <= 2 * near.apart + 1
     doubts = _doubts(found, close, enough)
@@ -227,13 +223,13 @@ def _own_in_order(near: Near, own: Flags, enough: Integers) -> tuple[Flags, Inte
 def _doubts(found: Flags, close: NDArray[np.bool_], enough: Integers) -> NDArray[np.bool_]:
     """Return after which ranks the order is in doubt and matters, bool ``[Q, n - 1]``.
 
-    It matters between a reference of the query's class and another, and at the last rank that
-    counts, as what comes behind may be of either.
+    It matters between a reference of the query's class and another, and at the last of the
+    ``enough`` ranks that count, as what comes behind may be of either.
 
     Args:
         found: ``[Q, n]``, whether a reference is of the query's class, nearest first.
         close: bool ``[Q, n - 1]``, whether the next is too close to be surely further away.
-        enough: ``[Q]``, how many ranks count.
+        enough: ``[Q]``.
     """
     doubts: NDArray[np.bool_] = found[:, 1:] != found[:, :-1]
     for row, last in zip(doubts, enough, strict=True):
@@ -243,18 +239,10 @@ def _doubts(found: Flags, close: NDArray[np.bool_], enough: Integers) -> NDArray
     return doubts
 
 
-def _smallest(keys: NDArray[np.uint32], n: int) -> NDArray[np.uint32]:
-    """Return the ``n`` smallest of each row, in order; ``keys`` is changed."""
-    if n < keys.shape[1]:
-        keys.partition(n - 1, axis=1)
-    keys = keys[:, :n]
-    keys.sort(axis=1)
-    return keys
-
-
-def _check_labels(name: str, embeddings: Tensor, labels: Tensor) -> None:
+def _checked(name: str, embeddings: Tensor, labels: Tensor) -> Tensor:
     if labels.shape != embeddings.shape[:1]:
         raise InputError(
             f"{name}: a label for each embedding is needed; "
             f"got {list(embeddings.shape)} and {list(labels.shape)}"
         )
+    return checked(name, embeddings)

@@ -52,11 +52,7 @@ class PairedTest:
 
 
 def mean_of(values: ArrayLike) -> Mean:
-    """Return the mean of some runs with the half width of its 95 % Student-t interval.
-
-    Args:
-        values: ``[n]``.
-    """
+    """Return the mean of some runs, ``[n]``, with its interval."""
     array = np.asarray(values, np.float64)
     count = len(array)
     if count < 2:
@@ -68,12 +64,7 @@ def mean_of(values: ArrayLike) -> Mean:
 
 
 def paired_test(ours: ArrayLike, theirs: ArrayLike) -> PairedTest:
-    """Test whether two methods differ, seed by seed.
-
-    Args:
-        ours: ``[n]``.
-        theirs: ``[n]``, of the same seeds in the same order.
-    """
+    """Test whether two methods differ, ``[n]`` runs each of the same seeds in the same order."""
     first, second = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
     differences = first - second
     if len(differences) < 2:
@@ -99,10 +90,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Tests that could not be made (NaN) stay NaN and do not count as comparisons.
     """
-    made = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
-    corrected = [math.nan] * len(p_values)
-    largest = 0.0
-    for rank, (p, i) in enumerate(made):
-        largest = max(largest, min(1.0, (len(made) - rank) * p))
-        corrected[i] = largest
-    return corrected
+    corrected = np.array(p_values, np.float64)
+    made = corrected.argsort()[: np.isfinite(corrected).sum()]  # (NaN comes last)
+    times = corrected[made] * np.arange(len(made), 0, -1)
+    corrected[made] = np.maximum.accumulate(times).clip(max=1)
+    values: list[float] = corrected.tolist()
+    return values
