@@ -17,7 +17,13 @@ from guided_dml.parameters import validated
         ("student.epochs", "ten", ["student.epochs", "'ten'", "valid integer"]),
         ("student.epochs", 1.5, ["student.epochs", "1.5", "valid integer"]),
         ("student.epochs", True, ["student.epochs", "True", "valid integer"]),
-        ("student.backbone", "resnet19", ["student.backbone", "'resnet19'", "'resnet18'", "cnn"]),
+        ("student.backbone", "resnet19", ["'resnet19'", "resnet18", "cnn", "timm/NAME"]),
+        ("student.backbone", "timm/resnet81", ["student.backbone", "timm/resnet18"]),
+        ("student.pretrained", "x.safetensors", ["student.pretrained", "timm/NAME"]),
+        ("student.nesterov", True, ["student.nesterov", "must be false where momentum is 0"]),
+        ("student.average", 1.5, ["student.average", "less than or equal to 1"]),
+        ("student.flip", "sideways", ["student.flip", "'none', 'random' or 'alternating'"]),
+        ("student.shift", -1, ["student.shift", "greater than or equal to 0"]),
         ("student.similarity", "l1", ["student.similarity", "'l2', 'cosine' or 'gaussian'"]),
         ("student.learning_rate", -0.1, ["student.learning_rate", "-0.1", "greater than 0"]),
         ("gemini.beta", 1.01, ["gemini.beta", "1.01", "less than or equal to 1"]),
@@ -36,6 +42,8 @@ def test_a_wrong_parameter_is_named_with_what_is_allowed(
     for name in parents:
         block = block.setdefault(name, {})
     block[last] = value
+    if last == "nesterov":
+        block["momentum"] = 0.0
     with pytest.raises(InputError) as error:
         validated(raw_parameters)
     for word in words:

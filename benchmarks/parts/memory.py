@@ -20,7 +20,7 @@ from guided_dml.models.backbones import build_embedder
 from guided_dml.blocks import StudentParameters
 from guided_dml.training.policy import Policy
 raw = yaml.safe_load(open("conf/base/parameters.yml"))["student"] | {"stem": "own"}
-model = Policy(torch.device("cpu")).place(build_embedder(0, 3, StudentParameters(**raw)))
+model = Policy(torch.device("cpu")).place(build_embedder(0, (3, 32, 32), StudentParameters(**raw)))
 optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 model(torch.randn(32, 3, 32, 32)).sum().backward()
 optimiser.step()

@@ -20,7 +20,7 @@ from guided_dml.models.backbones import build_embedder
 from guided_dml.models.gemini import Gemini
 from guided_dml.models.layers import Convolution3x3, PReLU
 from guided_dml.seeding import generator
-from guided_dml.training.batches import DeviceImages, RandomBatches, TripletBatches
+from guided_dml.training.batches import DeviceImages, ImageBatch, RandomBatches, TripletBatches
 from guided_dml.training.fit import fit
 from guided_dml.training.policy import Policy
 from parts.timing import alternate
@@ -62,7 +62,7 @@ def student_row(side: int, batch: int, steps: int) -> list[str]:
     settings = StudentParameters(**BASE["student"] | {"epochs": 1, "batch_size": batch})
     images, targets = pixels(batch * steps, side), torch.randn(batch * steps, 2)
     similarity = guidance_loss("l2", 1.0)
-    network = plain(build_embedder(0, 1, settings)).train()
+    network = plain(build_embedder(0, (1, side, side), settings)).train()
     optimiser = student_sgd(network.parameters())
     loader = DataLoader(TensorDataset(images, targets), batch_size=batch, shuffle=True)
 
@@ -70,14 +70,14 @@ def student_row(side: int, batch: int, steps: int) -> list[str]:
         for some, at in loader:
             descend(network, optimiser, similarity(network((some.float() - 33) / 78), at))
 
-    model = POLICY.place(build_embedder(0, 1, settings))
+    model = POLICY.place(build_embedder(0, (1, side, side), settings))
     resident = DeviceImages(images, NORMALISATION, POLICY.device)
     order = torch.arange(len(images))
     fixed = resident.take(slice(0, batch))
 
     def trained(take: Callable[[Tensor], Tensor]) -> Callable[[], Any]:
-        def loss_of(model: nn.Module, rows: Tensor) -> Tensor:
-            return similarity(model(take(rows)), targets[rows])
+        def loss_of(model: nn.Module, batch: ImageBatch) -> Tensor:
+            return similarity(model(take(batch.rows)), targets[batch.rows])
 
         batches = RandomBatches(order, batch, generator(0, "rows"))
         return lambda: fit(model, loss_of, batches, settings, POLICY, "student")

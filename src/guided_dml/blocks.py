@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from math import inf
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from guided_dml.errors import one_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from guided_dml.types import Objective
 
 Count = Annotated[int, Field(ge=1)]
@@ -23,7 +28,27 @@ DEFINING = "defining"
 Defining = Annotated[T, DEFINING]
 
 Similarity = Literal["l2", "cosine", "gaussian"]
-Backbone = Literal["resnet18", "resnet34", "resnet50", "small_cnn"]
+BACKBONES = ("resnet18", "resnet34", "resnet50", "small_cnn", "airbench")
+
+
+def _known_backbone(name: str) -> str:
+    """Let through one of ours, or a model of timm by its name there."""
+    if name.startswith("timm/"):
+        import timm  # (seconds: only who asks for it pays)
+
+        known = [f"timm/{model}" for model in timm.list_models()]
+        allowed = (
+            f"must be a model of timm: {one_of(get_close_matches(name, known)) or 'timm/NAME'}"
+        )
+    else:
+        known = list(BACKBONES)
+        allowed = f"must be {one_of(known)} or timm/NAME"
+    if name not in known:
+        raise ValueError(allowed)
+    return name
+
+
+Backbone = Annotated[str, AfterValidator(_known_backbone)]
 
 
 class Block(BaseModel):
@@ -61,10 +86,24 @@ class TrainingParameters(Block):
     weight_decay: NotNegative
     clip_gradient_values: Positive | None
     """Clip every gradient value to this magnitude (null: do not)."""
-    schedule: Literal["constant", "plateau", "one_cycle"]
+    schedule: Literal["constant", "plateau", "one_cycle", "linear_one_cycle"]
     """Plateau lowers the rate when the train loss stalls; one cycle warms up, then anneals."""
     plateau_factor: Annotated[float, Field(gt=0, lt=1)]
     plateau_patience: Annotated[int, Field(ge=0)]
+    nesterov: bool = False
+    muon_learning_rate: Positive | None = None
+    """Train 3x3 convolutions that a batch-norm follows with Muon, at this rate (null: with SGD)."""
+    decay_norms_and_biases: bool = True
+    """Whether weight decay pulls at them too."""
+    average: Weight = 0.0
+    """How much of the running average of the weights a step keeps (0: the last weights count)."""
+
+    @field_validator("nesterov")
+    @classmethod
+    def _has_momentum(cls, nesterov: bool, info: ValidationInfo) -> bool:
+        if nesterov and not info.data.get("momentum", 1):
+            raise ValueError("must be false where momentum is 0")
+        return nesterov
 
 
 class GeminiParameters(TrainingParameters):
@@ -88,6 +127,22 @@ class StudentParameters(TrainingParameters):
     batch_size: Annotated[int, Field(ge=2)]
     similarity: Similarity
     gaussian_width: Positive
+    pretrained: str | None = None
+    """A safetensors file to start from, for a backbone of timm."""
+    target_scale: Positive | None = None
+    """RMS distance of the targets of guided and anchors from their mean while the network learns
+    them; undone in the stored weights (null: as they are)."""
+    flip: Literal["none", "random", "alternating"] = "none"
+    """Mirror images left to right: half of them, or half, then the others, epoch by epoch."""
+    shift: Annotated[int, Field(ge=0)] = 0
+    """Move images by up to so many pixels each way; the border is reflected."""
+
+    @field_validator("pretrained")
+    @classmethod
+    def _is_for_timm(cls, file: str | None, info: ValidationInfo) -> str | None:
+        if file is not None and not info.data.get("backbone", "timm/").startswith("timm/"):
+            raise ValueError("must be null unless student.backbone is timm/NAME")
+        return file
 
 
 class Task(NamedTuple):
@@ -124,6 +179,10 @@ class Method(Block):
         super().__init_subclass__(**options)
         cls.name = cls.__module__.rpartition(".")[2]
 
+    def answers(self, task: Task, labels: Tensor) -> Tensor:  # noqa: ARG002
+        """Return what the objective is given of each image: its label, or a target of floats."""
+        return labels
+
     def objective(self, task: Task) -> Objective:
         """Return the loss that the student is trained with; a module's weights train along."""
         raise NotImplementedError
@@ -136,6 +195,8 @@ class EvaluationParameters(Block):
     batch_size: Count
     batch_statistics: Defining[bool]
     """Batch-norm in training mode, n/30 images a batch, as the published code does."""
+    flip_average: Defining[bool] = False
+    """Embed an image as the mean of itself and its mirror image."""
 
 
 class ComputeParameters(Block):

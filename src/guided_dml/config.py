@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from kedro.config import OmegaConfigLoader
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from guided_dml.errors import InputError, one_of
 
@@ -28,6 +32,28 @@ class DataSetConfigLoader(OmegaConfigLoader):
                 f"catalog: {one_of(old)}: write one entry raw_images in their place; "
                 "docs/data-sets.md shows it"
             )
+        if key == "parameters":
+            return self._with_recipe(config)
         if key == "globals":
             config.setdefault("dataset", "digits" if self.env in DEFAULT else self.env)
         return config
+
+    def _with_recipe(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Lay the recipe that the parameters name over the data set's, below those of the run."""
+        name = parameters.get("recipe")
+        if name is None:
+            return parameters
+        folder = Path(self.conf_source) / str(self.env or "base") / "recipes"
+        known = sorted(file.stem for file in folder.glob("*.yml"))
+        if name not in known:
+            has = f"{self.env} has" if self.env not in DEFAULT else "the digits have"
+            raise InputError(
+                f"recipe: {name!r} given; {has} {one_of([*known, 'null']) if known else 'none'}"
+            )
+        file = folder / f"{name}.yml"
+        try:
+            merged = OmegaConf.merge(parameters, OmegaConf.load(file), self.runtime_params or {})
+        except (OSError, ValueError, TypeError, YAMLError, OmegaConfBaseException) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{file}: not a recipe, parameters by name: {reason}") from error
+        return cast(dict[str, Any], OmegaConf.to_container(merged))

@@ -39,6 +39,8 @@ class Parameters(_OfMethods):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     split_seed: Defining[Annotated[int, Field(ge=0, lt=2**32)]]
     tracking: bool
+    recipe: str | None = None
+    """The settings of ``conf/<data set>/recipes/NAME.yml``, laid over the data set's own."""
     data: DataParameters
     triplets: TripletParameters
     gemini: GeminiParameters
@@ -86,7 +88,7 @@ def _complaint(item: dict[str, Any]) -> str:
         return f"{name}: there is no such parameter; {hint}known here: {one_of(known)}"
     if item["type"] == "missing":
         return f"{name}: missing"
-    allowed = item["msg"].replace("Input should be ", "must be ")
+    allowed = item["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ")
     return f"{name}: {item['input']!r} given; {allowed}"
 
 

@@ -3,9 +3,10 @@ import math
 import pytest
 import torch
 
-from batch import CLASSES, objective, points
+from batch import CLASSES, points
 from devices import DEVICES, DTYPES
-from guided_dml.methods.anchors import anchor_points
+from guided_dml.blocks import Task
+from guided_dml.methods.anchors import Anchors, anchor_points
 from guided_dml.parameters import Parameters
 
 
@@ -28,7 +29,10 @@ def test_loss_is_the_distance_to_the_point_of_the_class(
     parameters: Parameters, device: str, dtype: torch.dtype
 ) -> None:
     embeddings, labels = points(device, dtype)
+    task = Task(parameters.student, CLASSES, seed=0)
+    anchors = Anchors(margin=3.0, normalise_embeddings=False)
     targets = anchor_points(CLASSES, 2, 3.0, 0).to(embeddings)[labels]
-    loss = objective("anchors", parameters, margin=3.0)(embeddings, labels)
+    assert anchors.answers(task, labels.cpu()).to(embeddings).equal(targets)
+    loss = anchors.objective(task)(embeddings, targets)
     expected = (embeddings - targets).norm(dim=1).mean()
     torch.testing.assert_close(loss, expected)

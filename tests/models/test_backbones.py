@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from typing import get_args
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import nn
 
-from guided_dml.blocks import Backbone
+from guided_dml.blocks import BACKBONES, StudentParameters
 from guided_dml.errors import InputError
 from guided_dml.models.backbones import build_embedder
 from guided_dml.models.weights import load_weights, weights_of
@@ -14,13 +17,13 @@ from guided_dml.parameters import Parameters
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("stem", ["small", "own"])
-@pytest.mark.parametrize("backbone", get_args(Backbone))
+@pytest.mark.parametrize("backbone", [*BACKBONES, "timm/resnet10t", "timm/vit_tiny_patch16_224"])
 def test_backbones_embed_grey_and_colour(
     parameters: Parameters, backbone: str, stem: str, channels: int
 ) -> None:
     settings = {"backbone": backbone, "stem": stem, "embedding_dimension": 3}
     student = parameters.student.model_copy(update=settings)
-    model = build_embedder(0, channels, student).eval()
+    model = build_embedder(0, (channels, 32, 32), student).eval()
     with torch.inference_mode():
         embeddings = model(torch.randn(2, channels, 32, 32))
     assert embeddings.shape == (2, 3)
@@ -31,14 +34,17 @@ def test_backbones_embed_grey_and_colour(
 def test_torchvisions_other_resnets_embed_as_well(parameters: Parameters, backbone: str) -> None:
     student = parameters.student.model_copy(update={"backbone": backbone})
     with torch.inference_mode():
-        assert build_embedder(0, 3, student).eval()(torch.zeros(1, 3, 16, 16)).shape == (1, 2)
+        assert build_embedder(0, (3, 16, 16), student).eval()(torch.zeros(1, 3, 16, 16)).shape == (
+            1,
+            2,
+        )
 
 
 def test_small_stem_keeps_the_resolution(parameters: Parameters) -> None:
     own = parameters.student.model_copy(update={"stem": "own"})
     sides = []
     for student in (parameters.student, own):
-        model = build_embedder(0, 1, student)
+        model = build_embedder(0, (1, 8, 8), student)
         model.get_submodule("layer1").register_forward_hook(
             lambda *args: sides.append(args[2].shape[-1])
         )
@@ -48,7 +54,7 @@ def test_small_stem_keeps_the_resolution(parameters: Parameters) -> None:
 
 def test_seed_decides_the_weights(parameters: Parameters) -> None:
     first, again, other = (
-        build_embedder(seed, 1, parameters.student).state_dict()["conv1.weight"]
+        build_embedder(seed, (1, 8, 8), parameters.student).state_dict()["conv1.weight"]
         for seed in (0, 0, 1)
     )
     assert first.equal(again)
@@ -57,7 +63,7 @@ def test_seed_decides_the_weights(parameters: Parameters) -> None:
 
 def test_weights_survive_storing(parameters: Parameters) -> None:
     small = parameters.student.model_copy(update={"backbone": "small_cnn"})
-    model, other = build_embedder(0, 1, small), build_embedder(1, 1, small)
+    model, other = build_embedder(0, (1, 8, 8), small), build_embedder(1, (1, 8, 8), small)
     load_weights(other, weights_of(model), "student")
     for name, value in model.state_dict().items():
         assert other.state_dict()[name].equal(value)
@@ -65,8 +71,80 @@ def test_weights_survive_storing(parameters: Parameters) -> None:
 
 def test_weights_of_another_architecture_are_refused(parameters: Parameters) -> None:
     small = parameters.student.model_copy(update={"backbone": "small_cnn"})
-    weights = weights_of(build_embedder(0, 1, small))
+    weights = weights_of(build_embedder(0, (1, 8, 8), small))
     with pytest.raises(InputError, match=r"do not fit .* student\.\*"):
-        load_weights(build_embedder(0, 1, parameters.student), weights, "student")
+        load_weights(build_embedder(0, (1, 8, 8), parameters.student), weights, "student")
     with pytest.raises(InputError, match=r"do not fit .*size mismatch"):
-        load_weights(build_embedder(0, 3, small), weights, "student")
+        load_weights(build_embedder(0, (3, 16, 16), small), weights, "student")
+
+
+@pytest.mark.parametrize(
+    ("name", "close"),
+    [
+        ("airbensh", "airbench, .* or timm/NAME"),
+        ("timm/resnet81", "timm/resnet18"),
+        ("timm/NAME", "a model of timm"),
+        ("timm/", "a model of timm"),
+        ("", "small_cnn"),
+    ],
+)
+def test_unknown_backbones_list_close_ones(parameters: Parameters, name: str, close: str) -> None:
+    values = parameters.student.model_dump() | {"backbone": name}
+    with pytest.raises(ValueError, match=f"must be .*{close}"):
+        StudentParameters.model_validate(values)
+
+
+def student_of(parameters: Parameters, **settings: Any) -> StudentParameters:
+    return parameters.student.model_copy(update=settings)
+
+
+def test_images_that_the_poolings_leave_nothing_of_are_refused(parameters: Parameters) -> None:
+    student = student_of(parameters, backbone="airbench")
+    assert build_embedder(0, (1, 16, 20), student)(torch.zeros(2, 1, 16, 20)).shape == (2, 2)
+    with pytest.raises(InputError, match=r"images of 20x15 pixels .* needs 16 a side"):
+        build_embedder(0, (1, 20, 15), student)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_first_layer_whitens_patches(parameters: Parameters, channels: int) -> None:
+    network: Any = build_embedder(
+        0, (channels, 16, 16), student_of(parameters, backbone="airbench")
+    )
+    noise = torch.randn(400, channels, 16, 16)
+    images = nn.functional.avg_pool2d(noise, 3, stride=1, padding=1) * 3 + 0.1 * noise
+    network.fit_whitening(images)
+    axes = network.whitening(images)[:, : 4 * channels]
+    axes = axes.transpose(0, 1).flatten(1).double()
+    second_moments = axes @ axes.T / axes.shape[1]
+    assert second_moments.allclose(torch.eye(len(axes)).double(), atol=0.05)
+    assert not network.whitening.weight.requires_grad
+
+
+def test_pretrained_weights_are_the_start(parameters: Parameters, tmp_path: Path) -> None:
+    import timm
+
+    there = timm.create_model("resnet10t", num_classes=7)
+    file = tmp_path / "weights.safetensors"
+    save_file(there.state_dict(), file)
+    student = student_of(parameters, backbone="timm/resnet10t", pretrained=str(file))
+    network = build_embedder(0, (3, 32, 32), student).state_dict()
+    given = {name: value for name, value in there.state_dict().items() if "fc." not in name}
+    assert all(network[f"0.{name}"].equal(value) for name, value in given.items())
+    grey = build_embedder(0, (1, 32, 32), student)
+    assert grey.eval()(torch.zeros(2, 1, 32, 32)).shape == (2, 2)
+    for name, reason in (("resnet18", "resnet18 .*weights"), ("resnet10t", "there is no file")):
+        wrong = student.model_copy(
+            update={
+                "backbone": f"timm/{name}",
+                "pretrained": str(file) + "x" * (name != "resnet18"),
+            }
+        )
+        with pytest.raises(InputError, match=reason):
+            build_embedder(0, (3, 32, 32), wrong)
+    file.write_bytes(b"nothing of the kind")
+    with pytest.raises(InputError, match=r"weights\.safetensors: "):
+        build_embedder(0, (3, 32, 32), student)
+    with pytest.raises(ValueError, match="pretrained"):
+        StudentParameters.model_validate(
+            parameters.student.model_dump() | {"pretrained": str(file)}
+        )

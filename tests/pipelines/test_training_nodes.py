@@ -14,6 +14,7 @@ from guided_dml.comparison.sessions import merged
 from guided_dml.errors import InputError
 from guided_dml.losses import gemini_loss
 from guided_dml.methods import METHODS
+from guided_dml.methods.anchors import Anchors
 from guided_dml.models.backbones import build_embedder
 from guided_dml.models.gemini import Gemini
 from guided_dml.parameters import Parameters, validated
@@ -32,6 +33,13 @@ from guided_dml.types import History, LabelledImages, Tensors
 
 #: So small a rate that the losses of the first epoch are those of the initial weights.
 STILL = {"epochs": 1, "learning_rate": 1e-12, "momentum": 0.0, "schedule": "constant"}
+
+
+@pytest.fixture
+def parameters(parameters: Parameters) -> Parameters:
+    """Precise enough to compare losses with slow versions."""
+    exact = parameters.compute.model_copy(update={"precision": "float32"})
+    return parameters.model_copy(update={"compute": exact})
 
 
 @pytest.fixture
@@ -132,13 +140,13 @@ def test_every_method_minimises_its_objective_from_the_same_initial_weights(
     changes = {**STILL, "backbone": "small_cnn", "batch_size": 100}
     student = parameters.student.model_copy(update=changes)
     train, rows, settings = inputs["train"], inputs["split"]["train"], getattr(parameters, method)
-    labels = answers = train["labels"][rows]
-    teacher = None
+    labels, teacher = train["labels"][rows], None
+    answers = settings.answers(Task(student, 3, 7), labels)
     if settings.follows_teacher:
         answers = torch.randn(len(rows), 2, generator=torch.Generator().manual_seed(0))
         teacher = {"embeddings": answers, "labels": labels}
     weights, history = trained(inputs, parameters, method, student, teacher)
-    model = build_embedder(7, 1, student, unit_length=settings.normalise_embeddings).train()
+    model = build_embedder(7, (1, 8, 8), student, unit_length=settings.normalise_embeddings).train()
     with torch.no_grad():
         embeddings = model(normalised(train, inputs["normalisation"])[rows])
         expected = settings.objective(Task(student, 3, 7))(embeddings, answers).item()
@@ -147,11 +155,86 @@ def test_every_method_minimises_its_objective_from_the_same_initial_weights(
     assert history["images_seen"].item() == len(rows)
 
 
+@pytest.mark.parametrize("method", ["guided", "anchors"])
+@pytest.mark.parametrize("scale", [0.5, 40.0])
+def test_targets_are_learnt_at_one_scale_that_the_stored_weights_undo(
+    inputs: dict[str, Any], parameters: Parameters, method: str, scale: float
+) -> None:
+    changes = {**STILL, "backbone": "small_cnn", "batch_size": 100, "target_scale": scale}
+    student = parameters.student.model_copy(update=changes)
+    train, rows = inputs["train"], inputs["split"]["train"]
+    labels, settings = train["labels"][rows], getattr(parameters, method)
+    targets = settings.answers(Task(student, 3, 7), labels)
+    teacher = None
+    if settings.follows_teacher:
+        targets = 3 + 2 * torch.randn(len(rows), 2, generator=torch.Generator().manual_seed(0))
+        teacher = {"embeddings": targets, "labels": labels}
+    weights, history = trained(inputs, parameters, method, student, teacher)
+    factor = scale / ((targets - targets.mean(0)) ** 2).sum(1).mean().sqrt().item()
+    model = build_embedder(7, (1, 8, 8), student).train()
+    with torch.no_grad():
+        embeddings = model(normalised(train, inputs["normalisation"])[rows])
+    expected = (embeddings - factor * targets).norm(dim=1).mean().item()
+    assert history["loss"].item() == pytest.approx(expected, rel=1e-4)
+    model.load_state_dict(weights)
+    with torch.no_grad():
+        stored = model(normalised(train, inputs["normalisation"])[rows])
+    torch.testing.assert_close(stored * factor, embeddings)
+
+
+def test_targets_without_a_scale_are_refused(
+    inputs: dict[str, Any], parameters: Parameters
+) -> None:
+    student = parameters.student.model_copy(update={"target_scale": 5.0})
+    labels = inputs["train"]["labels"][inputs["split"]["train"]]
+    same = {"embeddings": torch.ones(len(labels), 2), "labels": labels}
+    with pytest.raises(InputError, match="all targets are the same point"):
+        trained(inputs, parameters, "guided", student, same)
+    on_circle = Anchors(margin=3.0, normalise_embeddings=True)
+    with pytest.raises(InputError, match=r"anchors\.normalise_embeddings allows no scale"):
+        trained(
+            inputs, parameters.model_copy(update={"anchors": on_circle}), "anchors", student, None
+        )
+
+
+@pytest.mark.parametrize("unit_length", [False, True])
+def test_an_image_and_its_mirror_image_embed_as_their_mean(
+    inputs: dict[str, Any], parameters: Parameters, unit_length: bool
+) -> None:
+    student = parameters.student.model_copy(update={"backbone": "small_cnn"})
+    model = build_embedder(0, (1, 8, 8), student, unit_length=unit_length).eval()
+    train, test, normalisation, split = (
+        inputs[name] for name in ("train", "test", "normalisation", "split")
+    )
+    averaged = parameters.evaluation.model_copy(update={"flip_average": True})
+    mirrored = test | {"images": test["images"].flip(3)}
+    found, again = (
+        embed_images(
+            model.state_dict(),
+            train,
+            queries,
+            normalisation,
+            split,
+            student,
+            unit_length,
+            averaged,
+            parameters.compute,
+        )[1]["embeddings"]
+        for queries in (test, mirrored)
+    )
+    images = normalised(test, normalisation)
+    with torch.no_grad():
+        mean = (model(images) + model(images.flip(3))) / 2
+    expected = mean / mean.norm(dim=1, keepdim=True) if unit_length else mean
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, again)
+
+
 def test_embeddings_of_length_one_are_scored_as_such(
     inputs: dict[str, Any], parameters: Parameters
 ) -> None:
     student = parameters.student.model_copy(update={"backbone": "small_cnn"})
-    weights = build_embedder(0, 1, student, unit_length=True).state_dict()
+    weights = build_embedder(0, (1, 8, 8), student, unit_length=True).state_dict()
     train, test, normalisation, split = (
         inputs[name] for name in ("train", "test", "normalisation", "split")
     )
@@ -186,7 +269,7 @@ def test_precision_of_training_does_not_touch_stored_embeddings(
     inputs: dict[str, Any], parameters: Parameters
 ) -> None:
     student = parameters.student.model_copy(update={"backbone": "small_cnn"})
-    weights = build_embedder(0, 1, student).state_dict()
+    weights = build_embedder(0, (1, 8, 8), student).state_dict()
     names = ("train", "test", "normalisation", "split")
     train, test, normalisation, split = (inputs[name] for name in names)
     both = [

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import pad
 
 from guided_dml.seeding import generator
-from guided_dml.training.batches import DeviceImages, RandomBatches, TripletBatches
+from guided_dml.training.batches import DeviceImages, RandomBatches, TripletBatches, View
 
 CPU = torch.device("cpu")
 
@@ -27,25 +29,70 @@ def test_raw_pixels_stay_as_they_are() -> None:
     assert DeviceImages(pixels, None, CPU).take(slice(1, 3)).equal(pixels[1:3].float())
 
 
+def test_views_are_those_of_torch_by_hand() -> None:
+    pixels = torch.randint(0, 256, (9, 3, 6, 5), dtype=torch.uint8)
+    mirrored = torch.arange(9) % 2 == 0
+    shifts = torch.tensor([[down, right] for down in (-2, 0, 2) for right in (-1, 0, 2)])
+    rows = torch.randperm(9)
+    taken = DeviceImages(pixels, None, CPU).take(rows, View(mirrored, shifts))
+    for image, row, mirror, (down, right) in zip(
+        taken, rows, mirrored.tolist(), shifts.tolist(), strict=True
+    ):
+        padded = pad(pixels[row].float()[None], (2, 2, 2, 2), mode="reflect")[0]
+        moved = padded[:, 2 - down : 8 - down, 2 - right : 7 - right]
+        assert image.equal(moved.flip(2) if mirror else moved)
+    assert taken.is_contiguous(memory_format=torch.channels_last)
+
+
+def views(flip: Any, shift: int, epochs: int) -> list[tuple[dict[int, bool], dict[int, Any]]]:
+    batches = RandomBatches(torch.arange(400), 64, generator(0, "x"), flip=flip, shift=shift)
+    found = []
+    for number in range(1, epochs + 1):
+        parts = list(batches.epoch(number))
+        rows = [row for part in parts for row in part.rows.tolist()]
+        seen = [part.view for part in parts if part.view]
+        mirrored = [coin for view in seen for coin in view.mirrored.tolist()]
+        shifts = [tuple(some) for view in seen for some in view.shifts.tolist()]
+        found.append((dict(zip(rows, mirrored, strict=True)), dict(zip(rows, shifts, strict=True))))
+    return found
+
+
+def test_alternating_flips_show_both_sides_in_two_epochs() -> None:
+    (first, _), (second, _), (third, _) = views("alternating", 0, 3)
+    assert 150 < sum(first.values()) < 250
+    assert {row: not mirror for row, mirror in first.items()} == second
+    assert first == third
+
+
+def test_random_views_are_drawn_anew() -> None:
+    (first, moved), (second, moved_again) = views("random", 2, 2)
+    assert 150 < sum(first[row] == second[row] for row in first) < 250
+    places = {(down, right) for down in range(-2, 3) for right in range(-2, 3)}
+    assert set(moved.values()) == set(moved_again.values()) == places
+    assert sum(moved[row] == moved_again[row] for row in moved) < 50
+    (kept, _), *_ = views("none", 1, 1)
+    assert not any(kept.values())
+
+
 @pytest.mark.parametrize(("count", "size", "sizes"), [(10, 4, [4, 4, 2]), (8, 4, [4, 4])])
 def test_an_epoch_visits_every_index_once_in_a_new_order(
     count: int, size: int, sizes: list[int]
 ) -> None:
     indices = torch.arange(100, 100 + count)
     batches = RandomBatches(indices, size, generator(0, "order"))
-    first, second = ([batch.tolist() for batch in batches] for _ in range(2))
+    first, second = ([batch.rows.tolist() for batch in batches.epoch(n)] for n in (1, 2))
     assert [len(batch) for batch in first] == sizes
     assert len(batches) == len(sizes)
     assert batches.images == count
     assert sorted(chain(*first)) == sorted(chain(*second)) == indices.tolist()
     assert first != second
     again = RandomBatches(indices, size, generator(0, "order"))
-    assert [batch.tolist() for batch in again] == first
+    assert [batch.rows.tolist() for batch in again.epoch(1)] == first
 
 
 def test_a_last_batch_of_one_is_left_out() -> None:
     batches = RandomBatches(torch.arange(9), 4, generator(0, "order"))
-    assert [len(batch) for batch in batches] == [4, 4]
+    assert [len(batch.rows) for batch in batches.epoch(1)] == [4, 4]
     assert (len(batches), batches.images) == (2, 8)
 
 
@@ -58,8 +105,8 @@ def test_triplets_come_pair_after_pair_every_epoch() -> None:
     }
     batches = TripletBatches(triplets, CPU)
     assert (len(batches), batches.images) == (2, 12)
-    for _ in range(2):
-        first, second = batches
+    for number in (1, 2):
+        first, second = batches.epoch(number)
         assert (first.positive_class, first.negative_class) == (0, 1)
         assert first.rows.tolist() == [1, 2, 3, 4, 7, 8]
         assert second.rows.tolist() == [7, 8, 9, 10, 1, 3]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from guided_dml.blocks import TrainingParameters
+from guided_dml.blocks import StudentParameters
+from guided_dml.models.layers import Convolution3x3
 from guided_dml.parameters import Parameters
 from guided_dml.seeding import generator
-from guided_dml.training.batches import RandomBatches
+from guided_dml.training.batches import ImageBatch, RandomBatches
 from guided_dml.training.checkpoints import Checkpoint, CheckpointStore, fingerprint
 from guided_dml.training.fit import fit
 from guided_dml.training.policy import Policy
@@ -21,7 +23,7 @@ class KilledError(Exception):
 
 
 def train(
-    parameters: TrainingParameters, checkpoint: Checkpoint | None, killed_at: int | None = None
+    parameters: StudentParameters, checkpoint: Checkpoint | None, killed_at: int | None = None
 ) -> tuple[dict[str, Tensor], Any, int]:
     """Train a small network with batch-norm; return its state, history and steps."""
     source = torch.Generator().manual_seed(0)
@@ -29,28 +31,55 @@ def train(
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+        if parameters.muon_learning_rate:
+            convolution = Convolution3x3(3, 8).to(memory_format=torch.channels_last)
+            as_image = nn.Sequential(nn.Unflatten(1, (3, 1, 1)), convolution, nn.Flatten())
+            model[0] = as_image
     steps = 0
 
-    def loss_of(model: nn.Sequential, rows: Tensor) -> Tensor:
+    def loss_of(model: nn.Sequential, batch: ImageBatch) -> Tensor:
         nonlocal steps
         steps += 1
         if steps == killed_at:
             raise KilledError
-        loss: Tensor = (model(inputs[rows]) - targets[rows]).square().mean()
+        rows, sign = batch.rows, torch.ones(1)
+        if batch.view is not None:  # (any use of all that is drawn)
+            sign = 1 - 2 * batch.view.mirrored[:, None] + 0.1 * batch.view.shifts[:, :1]
+        loss: Tensor = (model(inputs[rows] * sign) - targets[rows]).square().mean()
         return loss
 
-    batches = RandomBatches(torch.arange(22), 4, generator(0, "rows"))
+    batches = RandomBatches(
+        torch.arange(22), 4, generator(0, "rows"), flip=parameters.flip, shift=parameters.shift
+    )
     policy = Policy(torch.device("cpu"))
     history = fit(model, loss_of, batches, parameters, policy, "student", checkpoint)
     return model.state_dict(), history, steps
 
 
-@pytest.mark.parametrize("schedule", ["constant", "plateau", "one_cycle"])
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
+FAST = {
+    "nesterov": True,
+    "decay_norms_and_biases": False,
+    "average": 0.9,
+    "flip": "alternating",
+    "shift": 2,
+}
+
+
+MUON = FAST | {"muon_learning_rate": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "momentum", "pieces"),
+    [
+        *product(["constant", "plateau", "one_cycle"], [0.0, 0.9], [{}]),
+        *product(["linear_one_cycle"], [0.9], [FAST, FAST | {"flip": "random"}, MUON]),
+    ],
+)
 def test_a_killed_training_ends_as_if_never_killed(
-    parameters: Parameters, tmp_path: Path, schedule: str, momentum: float
+    parameters: Parameters, tmp_path: Path, schedule: str, momentum: float, pieces: dict[str, Any]
 ) -> None:
     changes = {"schedule": schedule, "momentum": momentum, "epochs": 7, "plateau_patience": 0}
+    changes |= pieces
     settings = parameters.student.model_copy(update=changes)
     state, history, steps = train(settings, None)
     for killed_at in (1, 4, 6, 7, 20, steps):

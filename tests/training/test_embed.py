@@ -21,7 +21,7 @@ def images() -> DeviceImages:
 
 def test_an_image_alone_embeds_as_in_a_batch(images: DeviceImages, parameters: Parameters) -> None:
     student = parameters.student.model_copy(update={"backbone": "small_cnn"})
-    model = build_embedder(0, 1, student)
+    model = build_embedder(0, (1, 8, 8), student)
     whole = embed(model, images, POLICY, batch_size=64)
     alone = embed(model, images, POLICY, batch_size=1)
     torch.testing.assert_close(whole, alone)
@@ -32,7 +32,7 @@ def test_batch_statistics_are_those_of_consecutive_thirtieths(
     images: DeviceImages, parameters: Parameters
 ) -> None:
     student = parameters.student.model_copy(update={"backbone": "small_cnn"})
-    model = build_embedder(0, 1, student)
+    model = build_embedder(0, (1, 8, 8), student)
     published = embed(model, images, POLICY, batch_size=64, batch_statistics=True)
     model.train()
     with torch.no_grad():
@@ -58,7 +58,9 @@ def test_batch_statistics_of_a_last_single_image_are_those_of_the_batch_before(
     parameters: Parameters, count: int
 ) -> None:
     pixels = torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8)
-    model = build_embedder(0, 1, parameters.student.model_copy(update={"backbone": "small_cnn"}))
+    model = build_embedder(
+        0, (1, 8, 8), parameters.student.model_copy(update={"backbone": "small_cnn"})
+    )
     images = DeviceImages(pixels, None, POLICY.device)
     embeddings = embed(model, images, POLICY, batch_size=64, batch_statistics=True)
     assert embeddings.shape == (count, 2)

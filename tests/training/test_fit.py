@@ -10,7 +10,7 @@ from guided_dml.blocks import TrainingParameters
 from guided_dml.errors import InputError
 from guided_dml.parameters import Parameters
 from guided_dml.seeding import generator
-from guided_dml.training.batches import RandomBatches
+from guided_dml.training.batches import ImageBatch, RandomBatches
 from guided_dml.training.fit import fit
 from guided_dml.training.policy import Policy
 
@@ -42,7 +42,8 @@ def train(parameters: TrainingParameters) -> tuple[nn.Linear, Any, list[list[int
     model, inputs, targets = regression()
     seen: list[list[int]] = []
 
-    def loss_of(model: nn.Linear, rows: Tensor) -> Tensor:
+    def loss_of(model: nn.Linear, batch: ImageBatch) -> Tensor:
+        rows = batch.rows
         seen.append(rows.tolist())
         loss: Tensor = (model(inputs[rows]) - targets[rows]).square().mean()
         return loss
@@ -77,6 +78,38 @@ def test_steps_are_those_of_sgd_by_hand(
     assert history["epoch"].tolist() == [1, 2, 3]
 
 
+def test_nesterov_looks_ahead_and_norms_and_biases_need_not_decay(parameters: Parameters) -> None:
+    model = nn.Linear(1, 1)
+    with torch.no_grad():
+        model.weight.fill_(2.0), model.bias.fill_(3.0)
+    changes = {"momentum": 0.5, "nesterov": True, "decay_norms_and_biases": False}
+    train = settings(parameters, **changes, epochs=1, weight_decay=0.1)
+    ones = RandomBatches(torch.arange(2), 2, generator(0, "rows"))
+    fit(model, lambda model, _: model(torch.ones(1, 1)).sum(), ones, train, POLICY, "student")
+    # (a first step's velocity is its gradient, so Nesterov's step is 1.5 of them)
+    assert model.weight.item() == pytest.approx(2.0 - 0.1 * 1.5 * (1 + 0.1 * 2.0))
+    assert model.bias.item() == pytest.approx(3.0 - 0.1 * 1.5)
+
+
+def test_the_running_average_of_the_weights_is_the_result(parameters: Parameters) -> None:
+    plain, averaged = (settings(parameters, average=average) for average in (0.0, 0.75))
+    model, inputs, targets = regression()
+    visited: list[Tensor] = []
+
+    def loss_of(model: nn.Linear, batch: ImageBatch) -> Tensor:
+        visited.append(model.weight.detach().clone())
+        loss: Tensor = (model(inputs[batch.rows]) - targets[batch.rows]).square().mean()
+        return loss
+
+    batches = RandomBatches(torch.arange(10), 4, generator(0, "rows"))
+    fit(model, loss_of, batches, plain, POLICY, "student")
+    after = [*visited[1:], model.weight.detach()]
+    expected = after[0]
+    for weight in after[1:]:
+        expected = 0.75 * expected + 0.25 * weight
+    torch.testing.assert_close(train(averaged)[0].weight.detach(), expected)
+
+
 def test_plateau_lowers_the_rate_when_the_loss_stalls(parameters: Parameters) -> None:
     changes = {"schedule": "plateau", "plateau_factor": 0.5, "plateau_patience": 1}
     # (a rate this small leaves the loss where it is)
@@ -97,11 +130,21 @@ def test_one_cycle_rises_and_falls(parameters: Parameters) -> None:
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
 
 
+def test_linear_one_cycle_falls_in_a_straight_line(parameters: Parameters) -> None:
+    _, history, _ = train(settings(parameters, epochs=20, schedule="linear_one_cycle"))
+    rates = history["learning_rate"].to_numpy()
+    assert rates[0] == pytest.approx(0.1 / 25)
+    falls = rates[6:-1] - rates[7:]
+    assert falls == pytest.approx([falls.mean()] * len(falls), rel=1e-6)
+    assert falls.mean() == pytest.approx(0.1 / (0.7 * 20), rel=0.02)
+
+
 def test_divergence_stops_at_its_step_and_names_the_rate(parameters: Parameters) -> None:
     model, inputs, targets = regression()
     steps = []
 
-    def loss_of(model: nn.Linear, rows: Tensor) -> Tensor:
+    def loss_of(model: nn.Linear, batch: ImageBatch) -> Tensor:
+        rows = batch.rows
         steps.append(1)
         factor = float("nan") if len(steps) == 5 else 1.0
         loss: Tensor = (model(inputs[rows]) - targets[rows]).square().mean() * factor
@@ -123,7 +166,8 @@ def test_same_seed_same_bytes(parameters: Parameters) -> None:
 def test_weights_that_overflow_in_the_last_step_are_refused(parameters: Parameters) -> None:
     model, inputs, targets = regression()
 
-    def loss_of(model: nn.Linear, rows: Tensor) -> Tensor:
+    def loss_of(model: nn.Linear, batch: ImageBatch) -> Tensor:
+        rows = batch.rows
         loss: Tensor = 1e4 * (model(inputs[rows]) - targets[rows]).square().mean()
         return loss
 

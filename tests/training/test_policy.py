@@ -28,30 +28,37 @@ def policy(
     return Policy.of(ComputeParameters.model_validate(values))
 
 
-def test_cpu_computes_in_float32_unless_told_otherwise() -> None:
-    assert policy().autocast is None
-    assert policy(precision="bfloat16").autocast is torch.bfloat16
-
-
 @pytest.mark.parametrize(
-    ("asked", "capability", "autocast", "words"),
+    ("asked", "capability", "instructions", "autocast", "words", "emulated"),
     [
-        ("auto", (7, 0), None, "capability 7.0 only emulates"),  # (V100)
-        ("auto", (7, 5), None, "capability 7.5 only emulates"),  # (T4)
-        ("auto", (8, 0), torch.bfloat16, "capability 8.0 computes in it"),  # (A100)
-        ("auto", (10, 0), torch.bfloat16, "capability 10.0 computes in it"),
-        ("auto", None, None, "on a CPU"),
-        ("float32", (9, 0), None, "as asked for"),
-        ("bfloat16", (7, 5), torch.bfloat16, "as asked for"),
-        ("bfloat16", None, torch.bfloat16, "as asked for"),
+        ("auto", (7, 0), (), None, "capability 7.0 only emulates", False),  # (V100)
+        ("auto", (7, 5), ("avx512_bf16",), None, "capability 7.5 only emulates", False),  # (T4)
+        ("auto", (8, 0), (), torch.bfloat16, "capability 8.0 computes in it", False),  # (A100)
+        ("auto", (10, 0), (), torch.bfloat16, "capability 10.0 computes in it", False),
+        ("auto", None, (), None, "the processor only emulates", False),
+        ("auto", None, ("avx512_f", "avx2"), None, "the processor only emulates", False),
+        ("auto", None, ("avx512_bf16",), torch.bfloat16, "computes in it (avx512_bf16)", False),
+        ("auto", None, ("amx_bf16",), torch.bfloat16, "computes in it (amx_bf16)", False),
+        ("float32", (9, 0), (), None, "as asked for", False),
+        ("float32", None, ("avx512_bf16",), None, "as asked for", False),
+        ("bfloat16", (9, 0), (), torch.bfloat16, "as asked for", False),
+        ("bfloat16", (7, 5), (), torch.bfloat16, "slower than float32", True),
+        ("bfloat16", None, (), torch.bfloat16, "slower than float32", True),
+        ("bfloat16", None, ("amx_bf16",), torch.bfloat16, "as asked for", False),
     ],
 )
-def test_bfloat16_is_chosen_where_the_card_computes_in_it(
-    asked: Any, capability: tuple[int, int] | None, autocast: torch.dtype | None, words: str
+def test_bfloat16_is_chosen_where_the_hardware_computes_in_it(
+    asked: Any,
+    capability: tuple[int, int] | None,
+    instructions: tuple[str, ...],
+    autocast: torch.dtype | None,
+    words: str,
+    emulated: bool,
 ) -> None:
-    chosen, reason = precision_of(asked, capability)
-    assert chosen is autocast
-    assert words in reason
+    chosen = precision_of(asked, capability, instructions)
+    assert chosen.autocast is autocast
+    assert words in chosen.reason
+    assert chosen.emulated is emulated
 
 
 @pytest.mark.parametrize("device", DEVICES)

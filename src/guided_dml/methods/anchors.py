@@ -22,18 +22,16 @@ class Anchors(Method):
 
     margin: Positive
 
+    def answers(self, task: Task, labels: Tensor) -> Tensor:
+        """Return the point of each image's class."""
+        dimension = task.student.embedding_dimension
+        return anchor_points(task.classes, dimension, self.margin, task.seed)[labels]
+
     def objective(self, task: Task) -> Objective:
-        """Return S of embeddings and the points of their classes."""
+        """Return S of embeddings and points."""
         from guided_dml.losses import guidance_loss
 
-        similarity = guidance_loss(task.student.similarity, task.student.gaussian_width)
-        dimension = task.student.embedding_dimension
-        points = anchor_points(task.classes, dimension, self.margin, task.seed)
-
-        def loss(embeddings: Tensor, labels: Tensor) -> Tensor:
-            return similarity(embeddings, points.to(embeddings)[labels])
-
-        return loss
+        return guidance_loss(task.student.similarity, task.student.gaussian_width)
 
 
 def anchor_points(classes: int, dimension: int, margin: float, seed: int) -> Tensor:

@@ -2,36 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from guided_dml.blocks import StudentParameters
+from guided_dml.errors import InputError
+from guided_dml.models.airbench import Airbench
 from guided_dml.models.layers import Convolution3x3, ExactLinear, UnitLength
 from guided_dml.seeding import initial_weights
 
 
 def build_embedder(
-    seed: int, channels: int, student: StudentParameters, *, unit_length: bool = False
+    seed: int, image_shape: Sequence[int], student: StudentParameters, *, unit_length: bool = False
 ) -> nn.Module:
-    """Return a network from images, float ``[N, channels, H, W]``, to float ``[N, D]``.
+    """Return a network from images, float ``[N, C, H, W]``, to float ``[N, D]``.
 
     Args:
         seed: Of the initial weights.
-        channels: 1 for grey images, 3 for colour.
+        image_shape: C (1 for grey images, 3 for colour), H and W.
         student: ``backbone``: torchvision's ResNet of that name with a linear layer to D in place
-            of the classifier, or ``small_cnn``, four convolutions for work on a CPU. ``stem``:
-            ``small`` replaces a ResNet's first convolution by 3x3 with stride 1 and drops its
-            first max-pool, so that small images keep their resolution; ``own`` leaves both.
+            of the classifier; ``small_cnn``, four convolutions for work on a CPU; ``airbench``,
+            for small images; ``timm/NAME``, timm's model of that name. ``stem``: ``small``
+            replaces a ResNet's first convolution by 3x3 with stride 1 and drops its first
+            max-pool, so that small images keep their resolution; ``own`` leaves both.
+            ``pretrained``: the weights that a model of timm starts from.
         unit_length: Whether embeddings are scaled to length one.
+
+    Raises:
+        InputError: The images are too small for the backbone, or the pretrained weights are not
+            its own.
     """
+    dimension = student.embedding_dimension
     with initial_weights(seed, "student"):
-        network: nn.Module = (
-            _small_cnn(channels, student.embedding_dimension)
-            if student.backbone == "small_cnn"
-            else _resnet(channels, student)
-        )
+        if student.backbone.startswith("timm/"):
+            network: nn.Module = _timm(image_shape, student)
+        elif student.backbone == "airbench":
+            network = Airbench(image_shape, dimension)
+        elif student.backbone == "small_cnn":
+            network = _small_cnn(image_shape[0], dimension)
+        else:
+            network = _resnet(image_shape[0], student)
     return nn.Sequential(network, UnitLength()) if unit_length else network
+
+
+def _timm(image_shape: Sequence[int], student: StudentParameters) -> nn.Module:
+    import timm
+    from safetensors import SafetensorError
+
+    name, file = student.backbone.removeprefix("timm/"), student.pretrained
+    if file and not Path(file).is_file():
+        raise InputError(f"student.pretrained: there is no file {file}")
+    sized: dict[str, Any] = {"img_size": tuple(image_shape[1:])}
+    for options in (sized, {}):  # (transformers want it, convolutions refuse it)
+        try:
+            network: Any = timm.create_model(
+                name,
+                pretrained=bool(file),
+                pretrained_cfg_overlay={"file": file} if file else None,
+                in_chans=image_shape[0],
+                num_classes=0,
+                **options,
+            )
+            break
+        except TypeError:
+            continue
+        except (RuntimeError, ValueError, SafetensorError, AssertionError) as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            given = f" with the weights of {file}" if file else ""
+            raise InputError(
+                f"student.backbone={student.backbone} cannot be built for images of "
+                f"{image_shape[1]}x{image_shape[2]} pixels{given}: {reason}"
+            ) from error
+    return nn.Sequential(
+        network, ExactLinear(network.head_hidden_size, student.embedding_dimension)
+    )
 
 
 def _resnet(channels: int, student: StudentParameters) -> Any:

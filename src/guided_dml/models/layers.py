@@ -36,6 +36,21 @@ class UnitLength(nn.Module):
         return normalize(embeddings, dim=1)
 
 
+class FlipAverage(nn.Module):
+    """Embeds an image as the mean of itself and its mirror image."""
+
+    def __init__(self, network: nn.Module, *, unit_length: bool) -> None:
+        """Wrap a network of images; ``unit_length`` scales the means to length one again."""
+        super().__init__()
+        self.network = network
+        self.last = UnitLength() if unit_length else nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed float ``[N, C, H, W]``."""
+        mean: Tensor = self.last((self.network(images) + self.network(images.flip(3))) / 2)
+        return mean
+
+
 class Convolution3x3(nn.Conv2d):
     """A 3x3 convolution with padding 1; on a CPU small maps go through a matrix product."""
 

@@ -1,9 +1,9 @@
-"""Images that live on the device as uint8, and the order in which an epoch visits them."""
+"""Images that live on the device as uint8, and in which order and views an epoch sees them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ Batch_co = TypeVar("Batch_co", covariant=True)
 
 
 class Batches(Protocol[Batch_co]):
-    """What the training loop visits: iterating anew starts the next epoch."""
+    """What the training loop visits."""
 
     @property
     def images(self) -> int:
@@ -33,8 +33,8 @@ class Batches(Protocol[Batch_co]):
         """Steps of an epoch."""
         ...
 
-    def __iter__(self) -> Iterator[Batch_co]:
-        """The batches of the next epoch."""
+    def epoch(self, number: int) -> Iterable[Batch_co]:
+        """The batches of an epoch, which count from 1."""
         ...
 
 
@@ -62,13 +62,51 @@ class DeviceImages:
     def __len__(self) -> int:
         return len(self._images)
 
-    def take(self, indices: Tensor | slice) -> Tensor:
+    def take(self, indices: Tensor | slice, view: View | None = None) -> Tensor:
         """Return the images at ``indices`` as float32 ``[B, C, H, W]``, normalised.
 
         In channels-last order, as the models of :meth:`Policy.place` work best.
+
+        Args:
+            indices: int64 ``[B]``, or a slice.
+            view: How each image is moved and mirrored; None: as it is.
         """
-        pixels = self._images[indices].to(memory_format=torch.channels_last, dtype=torch.float32)
+        pixels = self._images[indices]
+        if view is not None:
+            rows, columns = (
+                _reflected(shift, length)
+                for shift, length in zip(view.shifts.T, pixels.shape[2:], strict=True)
+            )
+            columns = torch.where(view.mirrored[:, None], columns.flip(1), columns)
+            images = torch.arange(len(pixels), device=pixels.device)[:, None, None]
+            # (this index leaves the channels last, as they are wanted)
+            pixels = pixels[images, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+        pixels = pixels.to(memory_format=torch.channels_last, dtype=torch.float32)
         return pixels.sub_(self._mean).div_(self._std)
+
+
+class View(NamedTuple):
+    """How the images of a batch are looked at.
+
+    Attributes:
+        mirrored: Left to right, bool ``[B]``.
+        shifts: In pixels, down and to the right, int64 ``[B, 2]``.
+    """
+
+    mirrored: Tensor
+    shifts: Tensor
+
+
+class ImageBatch(NamedTuple):
+    """Images of one step.
+
+    Attributes:
+        rows: Their indices, int64 ``[B]``.
+        view: How they are looked at; None: as they are.
+    """
+
+    rows: Tensor
+    view: View | None = None
 
 
 class RandomBatches:
@@ -76,27 +114,62 @@ class RandomBatches:
 
     counted = "images"
 
-    def __init__(self, indices: Tensor, batch_size: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        indices: Tensor,
+        batch_size: int,
+        generator: torch.Generator,
+        *,
+        flip: Literal["none", "random", "alternating"] = "none",
+        shift: int = 0,
+    ) -> None:
         """Prepare the epochs.
 
         Args:
             indices: int64 ``[N]``, on the device of the images.
             batch_size: Images a batch; the last one is smaller where N does not divide.
             generator: CPU generator; it holds the state between the epochs.
+            flip: ``random`` mirrors every image with probability one half, each time anew;
+                ``alternating`` those of the first epoch that a draw decides on, in the second
+                the others, and so on (Jordan 2024): so two epochs show both sides of all.
+            shift: By how many pixels at most an image moves, each way.
         """
         self._indices, self._batch_size = indices, batch_size
+        self._flip, self._shift = flip, shift
         self.generator: torch.Generator | None = generator
         # Batch-norm has no statistics of a single image, so a last batch of one is left out.
         left_over = len(indices) % batch_size
         self.images = len(indices) - (left_over == 1)
+        self._mirrored_first = self._coins() if flip == "alternating" else None
 
     def __len__(self) -> int:
         return -(-self.images // self._batch_size)
 
-    def __iter__(self) -> Iterator[Tensor]:
-        order = torch.randperm(len(self._indices), generator=self.generator)
-        shuffled = self._indices[order.to(self._indices.device)]
-        return iter(shuffled[: self.images].split(self._batch_size))
+    def epoch(self, number: int) -> Iterator[ImageBatch]:
+        """Yield the batches of an epoch."""
+        count, device = len(self._indices), self._indices.device
+        order = torch.randperm(count, generator=self.generator)
+        rows = self._indices[order.to(device)][: self.images].split(self._batch_size)
+        if self._flip == "none" and not self._shift:
+            yield from map(ImageBatch, rows)
+            return
+        mirrored = self._coins() if self._flip == "random" else torch.zeros(count, dtype=torch.bool)
+        if self._mirrored_first is not None:
+            mirrored = (self._mirrored_first ^ (number % 2 == 0))[order]
+        size = (count, 2)
+        shifts = torch.randint(-self._shift, self._shift + 1, size, generator=self.generator)
+        parts = (some.to(device).split(self._batch_size) for some in (mirrored, shifts))
+        for some, *view in zip(rows, *parts, strict=False):
+            yield ImageBatch(some, View(*view))
+
+    def _coins(self) -> Tensor:
+        return torch.rand(len(self._indices), generator=self.generator) < 0.5
+
+
+def _reflected(shifts: Tensor, length: int) -> Tensor:
+    """Return for each shift where the pixels of a row come from, int64 ``[B, length]``."""
+    places = torch.arange(length, device=shifts.device) - shifts[:, None]
+    return length - 1 - (length - 1 - places.abs()).abs()
 
 
 class TripletBatch(NamedTuple):
@@ -136,5 +209,6 @@ class TripletBatches:
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __iter__(self) -> Iterator[TripletBatch]:
-        return iter(self._batches)
+    def epoch(self, number: int) -> Iterable[TripletBatch]:  # noqa: ARG002
+        """Return the batches, which are the same in every epoch."""
+        return self._batches

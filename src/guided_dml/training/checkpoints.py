@@ -38,7 +38,7 @@ class Checkpoint:
 
     def save_if_due(
         self,
-        model: nn.Module,
+        state: nn.Module,
         optimiser: SGD,
         generator: torch.Generator | None,
         rows: list[Any],
@@ -54,7 +54,7 @@ class Checkpoint:
         from safetensors import SafetensorError
         from safetensors.torch import save_file
 
-        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+        tensors = dict(state.state_dict())
         for index, buffer in _momenta(optimiser).items():
             tensors[f"momentum.{index}"] = buffer
         if generator is not None:
@@ -71,7 +71,7 @@ class Checkpoint:
         self.saved = monotonic()
 
     def restore(
-        self, model: nn.Module, optimiser: SGD, generator: torch.Generator | None
+        self, state: nn.Module, optimiser: SGD, generator: torch.Generator | None
     ) -> list[Any]:
         """Put the stored state back, where there is one.
 
@@ -85,9 +85,9 @@ class Checkpoint:
         with safe_open(self.path, "pt") as file:  # (one opening: the file may be replaced)
             rows: list[Any] = json.loads(file.metadata()["history"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        for name, value in model.state_dict().items():
-            _flat(value).copy_(tensors[f"model.{name}"])
-        for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
+        for name, value in state.state_dict().items():
+            _flat(value).copy_(tensors[name])
+        for index, parameter in enumerate(_weights(optimiser)):
             if f"momentum.{index}" in tensors:
                 momentum = torch.empty_like(parameter)
                 _flat(momentum).copy_(tensors[f"momentum.{index}"])
@@ -167,8 +167,12 @@ def _source_code() -> str:
     return "".join(file.read_text("utf-8") for file in sorted(files))
 
 
+def _weights(optimiser: SGD) -> list[nn.Parameter]:
+    return [weight for group in optimiser.param_groups for weight in group["params"]]
+
+
 def _momenta(optimiser: SGD) -> dict[int, Tensor]:
-    states = (optimiser.state.get(p, {}) for p in optimiser.param_groups[0]["params"])
+    states = (optimiser.state.get(weight, {}) for weight in _weights(optimiser))
     buffers = {i: state.get("momentum_buffer") for i, state in enumerate(states)}
     return {i: buffer for i, buffer in buffers.items() if buffer is not None}
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD
-from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from guided_dml.blocks import TrainingParameters
 from guided_dml.errors import DivergedError
 from guided_dml.progress import progress_bar
 from guided_dml.training.batches import Batches
 from guided_dml.training.checkpoints import Checkpoint
+from guided_dml.training.optimiser import Schedule, average_of, optimiser_of
 from guided_dml.training.policy import Policy
 from guided_dml.types import History
 
@@ -57,18 +55,15 @@ def fit(
     Raises:
         DivergedError: A loss is not finite; names the step and the learning rate.
     """
-    optimiser = SGD(
-        model.parameters(),
-        lr=parameters.learning_rate,
-        momentum=parameters.momentum,
-        weight_decay=parameters.weight_decay,
-    )
-    schedule = _Schedule(optimiser, parameters, steps=len(batches))
-    rows = checkpoint.restore(model, optimiser, batches.generator) if checkpoint else []
+    optimiser = optimiser_of(model, parameters, name)
+    schedule = Schedule(optimiser, parameters, steps=len(batches))
+    average = average_of(model, parameters.average)
+    state = nn.ModuleDict({"model": model, "average": average} if average else {"model": model})
+    rows = checkpoint.restore(state, optimiser, batches.generator) if checkpoint else []
     schedule.replay(rows)
     if rows:
         logger.info("%s goes on after epoch %d of %d", name, len(rows), parameters.epochs)
-    logger.info("%s on %s", name, policy)
+    logger.log(logging.WARNING if policy.emulated else logging.INFO, "%s on %s", name, policy)
     model.train()
     images, interval = batches.images, 1 if policy.device.type == "cpu" else GPU_CHECK_INTERVAL
     total = parameters.epochs * images
@@ -78,14 +73,20 @@ def fit(
             bar.set_description_str(f"{name} {epoch}/{parameters.epochs}")
             rate = optimiser.param_groups[0]["lr"]
             losses: list[Tensor] = []
-            for batch in batches:
+            for batch in batches.epoch(epoch):
                 optimiser.zero_grad()  # (before the forward pass, which needs the memory)
                 with policy.forward_precision():
                     loss = loss_of(model, batch)
                 losses.append(loss.detach())
                 if len(losses) % interval == 0:
                     _refuse_divergence(losses, interval, name, epoch, parameters)
-                _descend(loss, model, optimiser, parameters.clip_gradient_values)
+                loss.backward()
+                if parameters.clip_gradient_values is not None:
+                    nn.utils.clip_grad_value_(model.parameters(), parameters.clip_gradient_values)
+                with policy.forward_precision():  # (for the matrix products of Muon)
+                    optimiser.step()
+                if average:
+                    average.update_parameters(model)
                 schedule.after_step()
                 shown = images * len(losses) // len(batches)
                 bar.update((epoch - 1) * images + shown - bar.n)
@@ -96,46 +97,12 @@ def fit(
             rows.append([epoch, mean_loss, rate, epoch * images])
             if checkpoint:
                 last = epoch == parameters.epochs
-                checkpoint.save_if_due(model, optimiser, batches.generator, rows, last=last)
+                checkpoint.save_if_due(state, optimiser, batches.generator, rows, last=last)
+    if average:
+        model.load_state_dict(average.module.state_dict())
     if not all(weight.isfinite().all() for weight in model.parameters()):
         raise DivergedError(f"{name}: the last step's weights are not finite; {_remedy(name)}")
     return pd.DataFrame(rows, columns=["epoch", "loss", "learning_rate", "images_seen"])
-
-
-def _descend(loss: Tensor, model: nn.Module, optimiser: SGD, clip: float | None) -> None:
-    loss.backward()
-    if clip is not None:
-        nn.utils.clip_grad_value_(model.parameters(), clip)
-    optimiser.step()
-
-
-class _Schedule:
-    """The learning rate: a rule for each step, or for each epoch and its loss."""
-
-    def __init__(self, optimiser: SGD, parameters: TrainingParameters, steps: int) -> None:
-        self._steps = steps
-        self.after_step: Callable[[], Any] = lambda: None
-        self.after_epoch: Callable[[float], Any] = lambda _: None
-        if parameters.schedule == "one_cycle":
-            self.after_step = OneCycleLR(
-                optimiser,
-                max_lr=parameters.learning_rate,
-                total_steps=parameters.epochs * steps + 1,
-                cycle_momentum=False,
-            ).step
-        elif parameters.schedule == "plateau":
-            self.after_epoch = ReduceLROnPlateau(
-                optimiser, factor=parameters.plateau_factor, patience=parameters.plateau_patience
-            ).step
-
-    def replay(self, rows: list[Any]) -> None:
-        """Bring the rate to where it was after the epochs of ``rows``."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
-            for _, loss, *_ in rows:
-                for _ in range(self._steps):
-                    self.after_step()
-                self.after_epoch(loss)
 
 
 def _refuse_divergence(

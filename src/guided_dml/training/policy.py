@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -22,23 +22,54 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 Model = TypeVar("Model", bound=nn.Module)
 
 
+#: A processor has either where it computes in bfloat16.
+BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
+
+
+class Precision(NamedTuple):
+    """How precisely a forward pass computes.
+
+    Attributes:
+        autocast: The reduced precision, None for float32.
+        reason: Why.
+        emulated: Whether the hardware has to convert, which is slower than float32.
+    """
+
+    autocast: torch.dtype | None
+    reason: str
+    emulated: bool = False
+
+
 def precision_of(
-    asked: Literal["auto", "float32", "bfloat16"], capability: tuple[int, int] | None
-) -> tuple[torch.dtype | None, str]:
-    """Return the reduced precision of the forward pass, None for float32, and the reason for it.
+    asked: Literal["auto", "float32", "bfloat16"],
+    capability: tuple[int, int] | None,
+    instructions: Iterable[str] = (),
+) -> Precision:
+    """Return the precision of the forward pass.
 
     Args:
         asked: ``compute.precision``.
         capability: The GPU's compute capability; None on a CPU.
+        instructions: What the CPU can do, by PyTorch's names.
     """
-    if asked != "auto":
-        return torch.bfloat16 if asked == "bfloat16" else None, "as asked for"
+    if asked == "float32":
+        return Precision(None, "as asked for")
     if capability is None:
-        return None, "on a CPU bfloat16 was not measured to be faster"
-    card = "a card of compute capability {}.{}".format(*capability)
-    if capability < (8, 0):  # (PyTorch calls bfloat16 supported there as well: it converts)
-        return None, f"{card} only emulates bfloat16"
-    return torch.bfloat16, f"{card} computes in it"
+        what = "the processor"
+        found = [name for name in BFLOAT16_INSTRUCTIONS if name in instructions]
+    else:
+        what = "a card of compute capability {}.{}".format(*capability)
+        # (PyTorch calls bfloat16 supported below that as well: it converts)
+        found = ["its matrix units"] if capability >= (8, 0) else []
+    if found:
+        return Precision(
+            torch.bfloat16,
+            "as asked for" if asked == "bfloat16" else f"{what} computes in it ({found[0]})",
+        )
+    if asked == "bfloat16":
+        reason = f"as asked for, but {what} only emulates it: slower than float32"
+        return Precision(torch.bfloat16, reason, emulated=True)
+    return Precision(None, f"{what} only emulates bfloat16")
 
 
 @dataclass(frozen=True)
@@ -52,6 +83,7 @@ class Policy:
         threads: Of the CPU.
         hardware: The name of what computes: other hardware or threads give other weights.
         reason: Why this precision.
+        emulated: Whether the precision costs time instead of saving it.
     """
 
     device: torch.device
@@ -60,12 +92,13 @@ class Policy:
     threads: int = field(default_factory=torch.get_num_threads)
     hardware: str = ""
     reason: str = field(default="", repr=False)
+    emulated: bool = field(default=False, repr=False)
 
     @classmethod
     def of(cls, parameters: ComputeParameters) -> Policy:
         """Return the policy that ``parameters`` ask for on this machine.
 
-        ``auto`` takes the GPU where there is one, and bfloat16 if the card computes in it.
+        ``auto`` takes the GPU where there is one, and bfloat16 if the hardware computes in it.
 
         Raises:
             InputError: ``cuda`` is asked for and not there.
@@ -74,14 +107,16 @@ class Policy:
             raise InputError("compute.device: no CUDA GPU is at hand; use 'auto' or 'cpu'")
         on_gpu = parameters.device != "cpu" and torch.cuda.is_available()
         capability = torch.cuda.get_device_capability() if on_gpu else None
-        autocast, reason = precision_of(parameters.precision, capability)
+        can = [] if on_gpu else [name for name, has in torch.cpu.get_capabilities().items() if has]
+        precision = precision_of(parameters.precision, capability, can)
         return cls(
             device=torch.device("cuda" if on_gpu else "cpu"),
-            autocast=autocast,
+            autocast=precision.autocast,
             deterministic=parameters.deterministic,
             threads=parameters.threads or torch.get_num_threads(),
             hardware=device_name(parameters.model_dump()),
-            reason=reason,
+            reason=precision.reason,
+            emulated=precision.emulated,
         )
 
     def __str__(self) -> str:

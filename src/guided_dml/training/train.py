@@ -8,14 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from guided_dml.blocks import ComputeParameters, Method, Task
+from guided_dml.errors import InputError
+from guided_dml.models.airbench import Airbench
 from guided_dml.models.backbones import build_embedder
+from guided_dml.models.layers import ExactLinear
 from guided_dml.models.weights import weights_of
 from guided_dml.seeding import generator
-from guided_dml.training.batches import DeviceImages, RandomBatches
+from guided_dml.training.batches import DeviceImages, ImageBatch, RandomBatches
 from guided_dml.training.checkpoints import CheckpointStore
 from guided_dml.training.fit import fit
 from guided_dml.training.policy import Policy
 from guided_dml.types import History, Tensors
+
+#: Images whose patches the whitening layer is fitted to.
+WHITENING_SAMPLE = 2000
 
 
 def train_embedder(
@@ -45,28 +51,72 @@ def train_embedder(
 
     Returns:
         The network's weights by name, and a row of history an epoch.
+
+    Raises:
+        InputError: ``student.target_scale`` cannot be reached.
     """
     student, seed = task.student, task.seed
     policy, objective = Policy.of(compute), method.objective(task)
     pixels = DeviceImages(images, normalisation, policy.device)
-    on_device = answers.to(policy.device)
     network = build_embedder(
-        seed, images.shape[1], student, unit_length=method.normalise_embeddings
+        seed, images.shape[1:], student, unit_length=method.normalise_embeddings
     )
+    _fit_whitening(network, pixels, rows.to(policy.device))
+    scale = _scale(answers[rows], method, student.target_scale)
+    on_device = answers.to(policy.device)
+    if answers.is_floating_point():
+        on_device = on_device * scale
     parts = {"network": network}
     if isinstance(objective, nn.Module):
         parts["objective"] = objective
     model = policy.place(nn.ModuleDict(parts))
 
-    def loss_of(model: Any, rows: Tensor) -> Tensor:
-        embeddings = model["network"](pixels.take(rows))
+    def loss_of(model: Any, batch: ImageBatch) -> Tensor:
+        embeddings = model["network"](pixels.take(*batch))
         # Distances of bfloat16 would be too coarse to tell close embeddings apart.
         with torch.autocast(policy.device.type, enabled=False):
-            return objective(embeddings.float(), on_device[rows])
+            return objective(embeddings.float(), on_device[batch.rows])
 
-    order = generator(seed, "student batches")
-    batches = RandomBatches(rows.to(policy.device), student.batch_size, order)
-    inputs = (method, student, policy, seed, normalisation or "raw", rows, answers, images)
+    batches = RandomBatches(
+        rows.to(policy.device),
+        student.batch_size,
+        generator(seed, "student batches"),
+        flip=student.flip,
+        shift=student.shift,
+    )
+    given = weights_of(network) if student.pretrained else None
+    inputs = (method, student, policy, seed, normalisation or "raw", rows, answers, images, given)
     checkpoint = checkpoints.of(method.name, *inputs) if checkpoints else None
     history = fit(model, loss_of, batches, student, policy, "student", checkpoint)
+    _undo_scale(network, scale)
     return weights_of(network), history.assign(seed=seed)
+
+
+def _fit_whitening(network: nn.Module, pixels: DeviceImages, rows: Tensor) -> None:
+    """Fit the first layer of a network that has it so to an evenly spaced sample."""
+    for part in network.modules():
+        if isinstance(part, Airbench):
+            part.fit_whitening(pixels.take(rows[:: -(-len(rows) // WHITENING_SAMPLE)]).cpu())
+
+
+def _scale(answers: Tensor, method: Method, wanted: float | None) -> float:
+    """Return what brings targets to the wanted scale; 1 where labels are learnt."""
+    if wanted is None or not answers.is_floating_point():
+        return 1.0
+    if method.normalise_embeddings:
+        raise InputError(
+            f"student.target_scale: {wanted:g} given, but {method.name}.normalise_embeddings "
+            "allows no scale; leave one of them out"
+        )
+    spread = (answers - answers.mean(0)).square().sum(1).mean().sqrt().item()
+    if not spread:
+        raise InputError("student.target_scale: all targets are the same point; train GEMINI anew")
+    return wanted / spread
+
+
+def _undo_scale(network: nn.Module, scale: float) -> None:
+    """Let the network's last layer embed on the scale of the targets as they were."""
+    *_, last = (part for part in network.modules() if isinstance(part, ExactLinear))
+    with torch.no_grad():
+        last.weight.div_(scale)
+        last.bias.div_(scale)

@@ -48,6 +48,7 @@ def embed_images(
         ``[N]``, in the order of the images.
     """
     from guided_dml.models.backbones import build_embedder
+    from guided_dml.models.layers import FlipAverage
     from guided_dml.models.weights import load_weights
     from guided_dml.training.batches import DeviceImages
     from guided_dml.training.embed import embed
@@ -59,9 +60,11 @@ def embed_images(
             "run ingestion with a data.validation_share above 0"
         )
     policy = Policy.of(compute)
-    channels = train_images["images"].shape[1]
-    model = build_embedder(0, channels, student, unit_length=normalise_embeddings)
+    shape, bare = train_images["images"].shape[1:], student.model_copy(update={"pretrained": None})
+    model = build_embedder(0, shape, bare, unit_length=normalise_embeddings)
     load_weights(model, weights, "student")
+    if evaluation.flip_average:
+        model = FlipAverage(model, unit_length=normalise_embeddings)
     policy.place(model)
     results = []
     for name, part in sets_of(train_images, test_images, split, evaluation.split).items():

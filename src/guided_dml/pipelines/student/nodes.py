@@ -53,12 +53,15 @@ def train_student(
     from guided_dml.training.train import train_embedder
 
     labels, rows = train_images["labels"], split["train"]
-    answers = labels
-    if teacher_embeddings is not None:
+    task = Task(student, classes=int(labels.max()) + 1, seed=seed)
+    objective = METHODS[method].model_validate(settings)
+    if teacher_embeddings is None:
+        answers = objective.answers(task, labels)
+    else:
         answers = _targets(teacher_embeddings, labels, rows, student.embedding_dimension)
     return train_embedder(
-        METHODS[method].model_validate(settings),
-        Task(student, classes=int(labels.max()) + 1, seed=seed),
+        objective,
+        task,
         answers,
         images=train_images["images"],
         rows=rows,

@@ -1,0 +1,144 @@
+"""What turns gradients into weights: SGD, its schedule, and the running average of the weights."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from guided_dml.blocks import TrainingParameters
+from guided_dml.errors import InputError
+from guided_dml.models.layers import Convolution3x3
+
+#: Newton and Schulz' iteration with the coefficients of Muon (Jordan et al. 2024), which lifts
+#: small singular values fast and leaves all of them near one; three steps do.
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_STEPS = 3
+
+
+class Muon(SGD):
+    """SGD that takes steps of equal length in all directions of a convolution's weights.
+
+    A loss in few dimensions moves the weights in few directions (in the plane: two a pixel).
+    Muon (Jordan et al. 2024) replaces their momentum by the nearest orthogonal matrix. Groups with
+    the key ``muon``, that momentum, are updated so; their filters are kept at length one on
+    average, which changes nothing where a batch-norm follows.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Take a step."""
+        for group in self.param_groups:
+            weights = group["params"] if "muon" in group else []
+            for weight in (weight for weight in weights if weight.grad is not None):
+                gradient, state = weight.grad, self.state[weight]
+                momentum = state.setdefault("momentum_buffer", torch.zeros_like(weight))
+                momentum.mul_(group["muon"]).add_(gradient)
+                ahead = gradient.add(momentum, alpha=group["muon"])
+                weight.mul_(len(weight) ** 0.5 / weight.norm())
+                gradient.copy_(orthogonal(ahead.flatten(1)).view_as(gradient))
+        super().step(closure)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """Return roughly ``U V^T`` of a matrix ``U S V^T``: all singular values between 0.5 and 1.5.
+
+    Args:
+        matrix: float ``[M, N]``; fastest where M is at most N.
+    """
+    a, b, c = NEWTON_SCHULZ
+    found: Tensor = matrix / (matrix.norm() + 1e-7)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = found @ found.T
+        found = a * found + (b * gram + c * gram @ gram) @ found
+    return found
+
+
+def optimiser_of(model: nn.Module, parameters: TrainingParameters, name: str) -> SGD:
+    """Return the optimiser of a training.
+
+    Args:
+        model: On its device.
+        parameters: Its rates, momentum and weight decay.
+        name: The block that ``parameters`` is, for the message.
+
+    Raises:
+        InputError: Muon is asked for, and there is nothing that it could train.
+    """
+    convolutions: list[Tensor] = []
+    if parameters.muon_learning_rate is not None:
+        convolutions = [part.weight for part in model.modules() if isinstance(part, Convolution3x3)]
+        if not convolutions:
+            raise InputError(
+                f"{name}.muon_learning_rate: {parameters.muon_learning_rate:g} given, but the "
+                "network has no 3x3 convolution that a batch-norm follows; leave it null"
+            )
+    known = {id(weight) for weight in convolutions}
+    others = [w for w in model.parameters() if w.requires_grad and id(w) not in known]
+    groups: list[dict[str, Any]] = [{"params": others}]
+    if not parameters.decay_norms_and_biases:
+        groups = [
+            {"params": [weight for weight in others if weight.ndim > 1]},
+            {"params": [weight for weight in others if weight.ndim <= 1], "weight_decay": 0.0},
+        ]
+    if convolutions:
+        own = {"lr": parameters.muon_learning_rate, "muon": parameters.momentum}
+        plain = {"momentum": 0.0, "weight_decay": 0.0, "nesterov": False}
+        groups.append({"params": convolutions} | own | plain)
+    return (Muon if convolutions else SGD)(
+        [group for group in groups if group["params"]],
+        lr=parameters.learning_rate,
+        momentum=parameters.momentum,
+        weight_decay=parameters.weight_decay,
+        nesterov=parameters.nesterov,
+        fused=others[0].device.type == "cuda",
+    )
+
+
+def average_of(model: nn.Module, decay: float) -> AveragedModel | None:
+    """Return the running average of the weights; batch-norm's statistics are the last ones."""
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+
+
+class Schedule:
+    """The learning rates: a rule for each step, or for each epoch and its loss."""
+
+    def __init__(self, optimiser: SGD, parameters: TrainingParameters, steps: int) -> None:
+        """Set the rates of the first step.
+
+        Args:
+            optimiser: Whose rates.
+            parameters: Which rule.
+            steps: Of an epoch.
+        """
+        self._steps = steps
+        self.after_step: Callable[[], Any] = lambda: None
+        self.after_epoch: Callable[[float], Any] = lambda _: None
+        if parameters.schedule in ("one_cycle", "linear_one_cycle"):
+            linear = parameters.schedule == "linear_one_cycle"
+            self.after_step = OneCycleLR(
+                optimiser,
+                max_lr=[group["lr"] for group in optimiser.param_groups],
+                total_steps=parameters.epochs * steps + 1,
+                cycle_momentum=False,
+                anneal_strategy="linear" if linear else "cos",
+            ).step
+        elif parameters.schedule == "plateau":
+            self.after_epoch = ReduceLROnPlateau(
+                optimiser, factor=parameters.plateau_factor, patience=parameters.plateau_patience
+            ).step
+
+    def replay(self, rows: list[Any]) -> None:
+        """Bring the rates to where they were after the epochs of ``rows``."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+            for _, loss, *_ in rows:
+                for _ in range(self._steps):
+                    self.after_step()
+                self.after_epoch(loss)

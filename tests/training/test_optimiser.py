@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD
+
+from devices import DEVICES
+from guided_dml.blocks import TrainingParameters
+from guided_dml.errors import InputError
+from guided_dml.models.layers import Convolution3x3
+from guided_dml.parameters import Parameters
+from guided_dml.training.optimiser import Muon, Schedule, optimiser_of, orthogonal
+
+
+def settings(parameters: Parameters, **changes: Any) -> TrainingParameters:
+    return parameters.student.model_copy(update=changes)
+
+
+def network() -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            Convolution3x3(3, 8), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8 * 36, 2)
+        )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("shape", [(8, 27), (64, 576), (16, 16)])
+@pytest.mark.parametrize("rank", [2, None])
+def test_all_directions_of_a_matrix_get_about_one_length(
+    device: str, shape: tuple[int, int], rank: int | None
+) -> None:
+    source = torch.Generator().manual_seed(0)
+    matrix = torch.randn(shape, generator=source, dtype=torch.float64)
+    if rank:
+        u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+        matrix = (u[:, :rank] * s[:rank]) @ v[:rank]
+    found = orthogonal(matrix.to(device)).cpu()
+    lengths = torch.linalg.svdvals(found)[: rank or min(shape)]
+    assert lengths.max() < 1.6
+    assert lengths.median() > 0.4
+    # (the directions are the matrix's own)
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    kept = rank or min(shape)
+    projected = (u[:, :kept].T @ found @ v[:kept].T) - torch.diag(
+        (u[:, :kept].T @ found @ v[:kept].T).diag()
+    )
+    assert projected.abs().max() < 1e-6
+
+
+def test_muon_trains_the_convolutions_and_sgd_the_rest(parameters: Parameters) -> None:
+    model, plain = network(), network()
+    muon = settings(parameters, muon_learning_rate=0.2, learning_rate=0.1, momentum=0.5)
+    optimiser = optimiser_of(model, muon, "student")
+    sgd = SGD(plain.parameters(), lr=0.1, momentum=0.5, weight_decay=muon.weight_decay)
+    images = torch.randn(6, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+    before = model[0].weight.detach().clone()
+    for one, its in ((model, optimiser), (plain, sgd)):
+        one(images).norm(dim=1).mean().backward()
+        gradient = one[0].weight.grad.clone()
+        its.step()
+    assert isinstance(optimiser, Muon)
+    direction = orthogonal(1.5 * gradient.flatten(1)).view_as(before)
+    expected = before * (8**0.5 / before.norm()) - 0.2 * direction
+    torch.testing.assert_close(model[0].weight.detach(), expected)
+    for name, value in plain[1:].state_dict().items():
+        assert model[1:].state_dict()[name].equal(value)
+
+
+def test_without_muon_it_is_plain_sgd(parameters: Parameters) -> None:
+    optimiser = optimiser_of(network(), settings(parameters), "student")
+    assert type(optimiser) is SGD
+    assert len(optimiser.param_groups) == 1
+
+
+def test_muon_without_anything_to_train_is_refused(parameters: Parameters) -> None:
+    muon = settings(parameters, muon_learning_rate=0.2)
+    with pytest.raises(InputError, match=r"student\.muon_learning_rate: 0\.2 given, .* no 3x3"):
+        optimiser_of(nn.Linear(2, 2), muon, "student")
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "linear_one_cycle"])
+def test_both_rates_follow_one_schedule(parameters: Parameters, schedule: str) -> None:
+    muon = settings(
+        parameters, muon_learning_rate=0.2, learning_rate=0.1, schedule=schedule, epochs=4
+    )
+    optimiser = optimiser_of(network(), muon, "student")
+    rates = Schedule(optimiser, muon, steps=5)
+    seen = []
+    for _ in range(20):
+        seen.append([group["lr"] for group in optimiser.param_groups])
+        optimiser.step()
+        rates.after_step()
+    assert max(first for first, _ in seen) == pytest.approx(0.1)
+    assert all(second == pytest.approx(2 * first) for first, second in seen)
