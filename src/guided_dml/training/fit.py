@@ -9,6 +9,7 @@ from typing import TypeVar
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.optim import SGD
 
 from guided_dml.blocks import TrainingParameters
 from guided_dml.errors import DivergedError
@@ -74,17 +75,9 @@ def fit(
             rate = optimiser.param_groups[0]["lr"]
             losses: list[Tensor] = []
             for batch in batches.epoch(epoch):
-                optimiser.zero_grad()  # (before the forward pass, which needs the memory)
-                with policy.forward_precision():
-                    loss = loss_of(model, batch)
-                losses.append(loss.detach())
+                losses.append(_step(model, loss_of, batch, optimiser, parameters, policy))
                 if len(losses) % interval == 0:
                     _refuse_divergence(losses, interval, name, epoch, parameters)
-                loss.backward()
-                if parameters.clip_gradient_values is not None:
-                    nn.utils.clip_grad_value_(model.parameters(), parameters.clip_gradient_values)
-                with policy.forward_precision():  # (for the matrix products of Muon)
-                    optimiser.step()
                 if average:
                     average.update_parameters(model)
                 schedule.after_step()
@@ -103,6 +96,26 @@ def fit(
     if not all(weight.isfinite().all() for weight in model.parameters()):
         raise DivergedError(f"{name}: the last step's weights are not finite; {_remedy(name)}")
     return pd.DataFrame(rows, columns=["epoch", "loss", "learning_rate", "images_seen"])
+
+
+def _step(
+    model: Model,
+    loss_of: Callable[[Model, Batch], Tensor],
+    batch: Batch,
+    optimiser: SGD,
+    parameters: TrainingParameters,
+    policy: Policy,
+) -> Tensor:
+    """Descend, and return the loss before."""
+    optimiser.zero_grad()  # (before the forward pass, which needs the memory)
+    with policy.forward_precision():
+        loss = loss_of(model, batch)
+    loss.backward()
+    if parameters.clip_gradient_values is not None:
+        nn.utils.clip_grad_value_(model.parameters(), parameters.clip_gradient_values)
+    with policy.forward_precision():  # (for the matrix products of Muon)
+        optimiser.step()
+    return loss.detach()
 
 
 def _refuse_divergence(
