@@ -207,3 +207,5 @@ class ComputeParameters(Block):
     deterministic: bool
     threads: Count | None = None
     """Of a CPU: another number gives other weights (null: as PyTorch finds them)."""
+    compiled: bool = False
+    """Compile the student's network: minutes at the start (a compiler is needed), faster steps."""

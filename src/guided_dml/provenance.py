@@ -64,11 +64,15 @@ def device_name(compute: Mapping[str, Any]) -> str:
     names = processors.read_text().splitlines() if processors.exists() else []
     model = next((line.split(":")[1].strip() for line in names if "model name" in line), "")
     threads = compute.get("threads") or torch.get_num_threads()
-    return f"CPU {model or platform.machine()}, {threads} threads"
+    return f"CPU {model or platform.machine()}, {threads} thread{'s' * (threads > 1)}"
 
 
 def start_peak_memory() -> None:
-    """Let the peak of this process's memory count from now on, where Linux allows it."""
+    """Let the peaks of this process's memory count from now on, where Linux allows it."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -85,3 +89,10 @@ def peak_memory_mb() -> float:
         pass
     unit = 1 if sys.platform == "darwin" else 1024  # bytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def peak_gpu_memory_mb() -> float:
+    """Return the most memory that tensors took on the GPU, in MB, since the last start."""
+    import torch
+
+    return torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else 0.0

@@ -28,10 +28,11 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
+from guided_dml.blocks import ComputeParameters
 from guided_dml.interruption import last_words
 from guided_dml.lineage import versioned
 from guided_dml.mlflow_store import TrackedRun, made_with, open_experiment, reason
-from guided_dml.provenance import device_name, git_state, library_versions
+from guided_dml.provenance import git_state, library_versions
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class TrackingHooks:
         parameters = loader["parameters"]
         if not parameters["tracking"]:
             return
+        from guided_dml.training.policy import Policy  # (torch, which commands do not wait for)
+
         trained = (n.removesuffix(".weights") for n in pipeline.all_outputs() if ".weights" in n)
         asked = run_params["pipeline_names"] or []
         subject = "+".join(sorted(trained) or sorted(asked or ["kedro run"]))
@@ -80,7 +83,7 @@ class TrackingHooks:
             "data set": "comparison" if of_comparison else loader["globals"]["dataset"],
             "method": subject,
             "seed": str(parameters["seed"]),
-            "device": device_name(parameters["compute"]),
+            "device": str(Policy.of(ComputeParameters.model_validate(parameters["compute"]))),
             **made_with(" ".join(["kedro run", *asked]), git_state(project), library_versions()),
             **{f"reads {name}": version for name, version in versions.items()},
         }

@@ -109,6 +109,7 @@ class RunRecord(_Stored):
     seconds: Annotated[float, Field(ge=0)]
     resumed: bool = False
     peak_memory_mb: Annotated[float, Field(ge=0)]
+    peak_gpu_memory_mb: Annotated[float, Field(ge=0)] = 0
     parameters: AllParameters
     data_version: str
     git: GitState

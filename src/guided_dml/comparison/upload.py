@@ -73,6 +73,7 @@ class Uploader:
                 | {
                     "seconds": record.seconds,
                     "peak_memory_mb": record.peak_memory_mb,
+                    "peak_gpu_memory_mb": record.peak_gpu_memory_mb,
                     "images_seen": sum(record.images_seen.values()),
                 }
             ]

@@ -37,6 +37,7 @@ def compute(project: str, planned: Run, store: bool = True) -> RunRecord:
     from guided_dml.provenance import (
         git_state,
         library_versions,
+        peak_gpu_memory_mb,
         peak_memory_mb,
         start_peak_memory,
     )
@@ -65,6 +66,7 @@ def compute(project: str, planned: Run, store: bool = True) -> RunRecord:
             "seconds": round(perf_counter() - begin, 2),
             "resumed": runner.catalog.load("checkpoints").resumed,
             "peak_memory_mb": round(peak_memory_mb()),
+            "peak_gpu_memory_mb": round(peak_gpu_memory_mb()),
         }
         results = {name: kept.load() for name, kept in runner.results.items()}
         record = _record(planned, parameters, results, made_with | measured)
@@ -78,7 +80,7 @@ def compute(project: str, planned: Run, store: bool = True) -> RunRecord:
 def _record(
     planned: Run, parameters: Nested, results: dict[str, Any], facts: dict[str, Any]
 ) -> RunRecord:
-    from guided_dml.provenance import device_name
+    from guided_dml.training.policy import Policy
 
     histories = {"student": f"{planned.method}.history", "teacher": "gemini_history"}
     return RunRecord.model_validate(
@@ -94,7 +96,7 @@ def _record(
             },
             "parameters": parameters,
             "data_version": planned.data_version,
-            "device": device_name(parameters["compute"]),
+            "device": str(Policy.of(validated(parameters).compute)),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **facts,
         }

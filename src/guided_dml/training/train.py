@@ -70,9 +70,10 @@ def train_embedder(
     if isinstance(objective, nn.Module):
         parts["objective"] = objective
     model = policy.place(nn.ModuleDict(parts))
+    embedded = policy.quickened(network)
 
-    def loss_of(model: Any, batch: ImageBatch) -> Tensor:
-        embeddings = model["network"](pixels.take(*batch))
+    def loss_of(_: Any, batch: ImageBatch) -> Tensor:
+        embeddings = embedded(pixels.take(*batch))
         # Distances of bfloat16 would be too coarse to tell close embeddings apart.
         with torch.autocast(policy.device.type, enabled=False):
             return objective(embeddings.float(), on_device[batch.rows])
