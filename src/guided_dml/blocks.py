@@ -86,8 +86,9 @@ class TrainingParameters(Block):
     weight_decay: NotNegative
     clip_gradient_values: Positive | None
     """Clip every gradient value to this magnitude (null: do not)."""
-    schedule: Literal["constant", "plateau", "one_cycle", "linear_one_cycle"]
-    """Plateau lowers the rate when the train loss stalls; one cycle warms up, then anneals."""
+    schedule: Literal["constant", "plateau", "one_cycle", "linear"]
+    """Plateau lowers the rate when the train loss stalls; one cycle warms up, then anneals; linear
+    falls in a straight line to zero."""
     plateau_factor: Annotated[float, Field(gt=0, lt=1)]
     plateau_patience: Annotated[int, Field(ge=0)]
     nesterov: bool = False

@@ -72,7 +72,7 @@ MUON = FAST | {"muon_learning_rate": 0.1}
     ("schedule", "momentum", "pieces"),
     [
         *product(["constant", "plateau", "one_cycle"], [0.0, 0.9], [{}]),
-        *product(["linear_one_cycle"], [0.9], [FAST, FAST | {"flip": "random"}, MUON]),
+        *product(["linear"], [0.9], [FAST, FAST | {"flip": "random"}, MUON]),
     ],
 )
 def test_a_killed_training_ends_as_if_never_killed(

@@ -82,7 +82,7 @@ def test_muon_without_anything_to_train_is_refused(parameters: Parameters) -> No
         optimiser_of(nn.Linear(2, 2), muon, "student")
 
 
-@pytest.mark.parametrize("schedule", ["one_cycle", "linear_one_cycle"])
+@pytest.mark.parametrize("schedule", ["one_cycle", "linear"])
 def test_both_rates_follow_one_schedule(parameters: Parameters, schedule: str) -> None:
     muon = settings(
         parameters, muon_learning_rate=0.2, learning_rate=0.1, schedule=schedule, epochs=4

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
-from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LinearLR, OneCycleLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from guided_dml.blocks import TrainingParameters
@@ -120,14 +120,15 @@ class Schedule:
         self._steps = steps
         self.after_step: Callable[[], Any] = lambda: None
         self.after_epoch: Callable[[float], Any] = lambda _: None
-        if parameters.schedule in ("one_cycle", "linear_one_cycle"):
-            linear = parameters.schedule == "linear_one_cycle"
+        total = parameters.epochs * steps
+        if parameters.schedule == "linear":
+            self.after_step = LinearLR(optimiser, 1.0, 0.0, total_iters=total).step
+        elif parameters.schedule == "one_cycle":
             self.after_step = OneCycleLR(
                 optimiser,
                 max_lr=[group["lr"] for group in optimiser.param_groups],
-                total_steps=parameters.epochs * steps + 1,
+                total_steps=total + 1,
                 cycle_momentum=False,
-                anneal_strategy="linear" if linear else "cos",
             ).step
         elif parameters.schedule == "plateau":
             self.after_epoch = ReduceLROnPlateau(
