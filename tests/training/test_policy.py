@@ -103,7 +103,7 @@ def test_threads_are_set_and_put_back(threads: int) -> None:
 
 def test_a_policy_tells_threads_and_hardware_apart() -> None:
     one, two = policy(threads=1), policy(threads=2)
-    assert one.hardware.endswith(", 1 threads")
+    assert one.hardware.endswith(", 1 thread")
     assert fingerprint(one) != fingerprint(two)
     assert fingerprint(one) != fingerprint(replace(one, hardware="another processor, 1 threads"))
     assert fingerprint(one) == fingerprint(policy(threads=1))

@@ -38,6 +38,9 @@ REGION = 256, 64
 #: Bytes that the distances and the ranking of a chunk of queries may take.
 CHUNK_BYTES = 128_000_000
 
+#: The same on a GPU, which needs large products.
+GPU_CHUNK_BYTES = 2_000_000_000
+
 #: Bytes for each pair of a query and a candidate: its distance, its key, copies.
 PAIR_BYTES = 28
 
@@ -89,33 +92,46 @@ def nearest_on_cpu(query: Tensor, reference: Tensor, k: int) -> Tensor:
 
 def nearest_on_gpu(query: Tensor, reference: Tensor, k: int) -> Tensor:
     """Return the k nearest references of every query; what is in doubt the CPU decides."""
-    parts = [
-        ranked_on_gpu(part, reference, k)
-        for part in query.chunk(chunks(len(query), len(reference)))
-    ]
-    found = torch.cat([places[:, :k] for places, _ in parts])
-    rows = torch.cat([close.any(1) for _, close in parts]).nonzero().flatten()
+    centred = OnGpu(reference)
+    ranked = [centred.rank(part, k) for part in query.split(centred.chunk)]
+    found = torch.cat([places[:, :k] for places, _ in ranked])
+    rows = torch.cat([close.any(1) for _, close in ranked]).nonzero().flatten()
     if len(rows):
         decided = nearest_on_cpu(query[rows].cpu(), reference.cpu(), k)
         found[rows] = decided.to(found.device)
     return found
 
 
-def ranked_on_gpu(query: Tensor, reference: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Return the nearest of a few queries by a float64 product, and where that is in doubt.
+class OnGpu:
+    """References as a matrix product on a GPU wants them, made once for all queries.
 
-    Returns:
-        int64 ``[Q, m]``, indices into ``reference``, nearest first, where m is ``n + 1`` or all;
-        and bool ``[Q, m - 1]``, whether the next is too close to be surely further away.
+    Attributes:
+        chunk: Queries that are compared at once.
     """
-    centre = reference.double().mean(0)
-    query, reference = query.double() - centre, reference.double() - centre
-    lengths, norms = query.square().sum(1), reference.square().sum(1)
-    distances = (norms - 2 * query @ reference.T).add_(lengths[:, None])
-    found = distances.topk(min(n + 1, len(reference)), largest=False)
-    span = (math.sqrt(lengths.max()) + math.sqrt(norms.max())) ** 2
-    close = found.values.diff(dim=1) <= 2 * bound(span, query.shape[1], np.float64)
-    return found.indices, close
+
+    def __init__(self, reference: Tensor) -> None:
+        """Centre the references, ``[N, D]``, and square their lengths."""
+        doubles = reference.double()
+        self._centre = doubles.mean(0)
+        self._points = doubles - self._centre
+        self._norms = self._points.square().sum(1)
+        self._longest = math.sqrt(self._norms.max())
+        self.chunk = max(1, GPU_CHUNK_BYTES // (len(reference) * PAIR_BYTES))
+
+    def rank(self, query: Tensor, n: int) -> tuple[Tensor, Tensor]:
+        """Return the nearest of a few queries by a float64 product, and where that is in doubt.
+
+        Returns:
+            int64 ``[Q, m]``, rows of the references, nearest first, where m is ``n + 1`` or all;
+            and bool ``[Q, m - 1]``, whether the next is too close to be surely further away.
+        """
+        points = query.double() - self._centre
+        lengths = points.square().sum(1)
+        distances = (self._norms - 2 * points @ self._points.T).add_(lengths[:, None])
+        found = distances.topk(min(n + 1, len(self._points)), largest=False)
+        span = (math.sqrt(lengths.max()) + self._longest) ** 2
+        close = found.values.diff(dim=1) <= 2 * bound(span, query.shape[1], np.float64)
+        return found.indices, close
 
 
 def checked(name: str, points: Tensor) -> Tensor:

@@ -17,11 +17,10 @@ from torch import Tensor
 from guided_dml.errors import InputError
 from guided_dml.metrics.distances import Integers, Near
 from guided_dml.metrics.neighbours import (
+    OnGpu,
     check_dimensions,
     checked,
-    chunks,
     for_each_group,
-    ranked_on_gpu,
 )
 from guided_dml.progress import progress_bar
 
@@ -137,8 +136,10 @@ def _score_on_gpu(
     labels, of_references = query_labels.cpu(), reference_labels.cpu()
     total, enough = _ranks_that_count(labels.numpy(), of_references.numpy())
     scores, undecided = np.empty((len(query), 3)), np.empty(len(query), bool)
-    for rows in np.array_split(np.arange(len(query)), chunks(len(query), len(reference))):
-        places, close = ranked_on_gpu(query[rows], reference, int(enough[rows].max()))
+    centred = OnGpu(reference)
+    for start in range(0, len(query), centred.chunk):
+        rows = np.arange(start, min(start + centred.chunk, len(query)))
+        places, close = centred.rank(query[rows], int(enough[rows].max()))
         own = reference_labels[places] == query_labels[rows, None]
         found = own.cpu().numpy().astype(np.uint32)
         undecided[rows] = _doubts(found, close.cpu().numpy(), enough[rows]).any(axis=1)
