@@ -13,6 +13,9 @@ from guided_dml.progress import progress_bar
 from guided_dml.training.batches import DeviceImages
 from guided_dml.training.policy import Policy
 
+#: Images of a batch on a GPU, at least: fewer leave it idle.
+GPU_BATCH = 1024
+
 
 def embed(
     model: nn.Module,
@@ -39,7 +42,9 @@ def embed(
         float32 ``[N, D]`` on the CPU.
     """
     model.train(batch_statistics)
-    size = max(2, len(images) // 30) if batch_statistics else batch_size
+    size = batch_size if policy.device.type == "cpu" else max(batch_size, GPU_BATCH)
+    if batch_statistics:
+        size = max(2, len(images) // 30)
     starts = list(range(0, len(images), size))
     if batch_statistics and len(images) % size == 1 and len(starts) > 1:
         starts.pop()  # (a single image has no batch statistics: it joins the batch before)
@@ -70,7 +75,7 @@ def embed_by_class(
     gemini.eval()
     parts = []
     with (
-        policy.active(),
+        policy.active(same_shapes=False),  # (classes are of many sizes)
         torch.no_grad(),
         progress_bar("teacher embeddings", len(indices)) as bar,
     ):

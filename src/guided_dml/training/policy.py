@@ -128,12 +128,16 @@ class Policy:
         return f"{self.hardware}; {precision}: {self.reason}"
 
     @contextmanager
-    def active(self) -> Iterator[None]:
-        """Set PyTorch's global switches for the work inside, then put them back."""
+    def active(self, *, same_shapes: bool = True) -> Iterator[None]:
+        """Set PyTorch's global switches for the work inside, then put them back.
+
+        Args:
+            same_shapes: Whether batches are of one shape, for which cuDNN then tries what is fastest.
+        """
         backends: Any = torch.backends
         wanted = {
             (backends.cudnn, "deterministic"): self.deterministic,
-            (backends.cudnn, "benchmark"): not self.deterministic,
+            (backends.cudnn, "benchmark"): same_shapes and not self.deterministic,
             # Where float32 is asked for, TF32's ten bits would not do.
             (backends.cudnn.conv, "fp32_precision"): "ieee",
             (backends.cuda.matmul, "fp32_precision"): "ieee",
