@@ -132,7 +132,7 @@ class Policy:
         """Set PyTorch's global switches for the work inside, then put them back.
 
         Args:
-            same_shapes: Whether batches are of one shape, for which cuDNN then tries what is fastest.
+            same_shapes: Whether cuDNN may try what is fastest, which pays for batches of one shape.
         """
         backends: Any = torch.backends
         wanted = {
