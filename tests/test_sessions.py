@@ -60,6 +60,7 @@ def test_every_step_stores_what_the_next_one_reads(finished: Path) -> None:
         "gemini_weights.safetensors",
         "gemini_history.csv",
         "teacher_embeddings.safetensors",
+        "gemini_scores.json",
         "teacher_figure.png",
         "teacher_plot.json",
         "teacher_page.html",
@@ -120,6 +121,7 @@ def test_tracking_records_runs_side_by_side(finished: Path) -> None:
     for name, value in scores.items():
         assert record.data.metrics[name] == pytest.approx(value), name
     assert 0 < record.data.metrics["pixel_scores.recall_at_1"] <= 1
+    assert record.data.metrics["gemini_scores.centre_ratio"] > 0
     losses = client.get_metric_history(record.info.run_id, "guided.loss")
     assert [metric.step for metric in losses] == [1, 2]
     tags = record.data.tags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from guided_dml.blocks import ComputeParameters, GeminiParameters
@@ -9,6 +10,11 @@ from guided_dml.types import Figure, History, Plot, Tensors
 
 if TYPE_CHECKING:
     from guided_dml.figures.plane import Points
+
+logger = logging.getLogger(__name__)
+
+#: A lower ratio of the distances between and within classes is warned of.
+CONVERGED = 3.0
 
 
 def embed_with_gemini(
@@ -53,6 +59,60 @@ def embed_with_gemini(
         "embeddings": embed_by_class(model, images, labels, split["train"], policy),
         "labels": labels[split["train"]],
     }
+
+
+def score_teacher(
+    teacher_embeddings: Tensors, triplets: Tensors, split: Tensors, margin: float
+) -> dict[str, float]:
+    """Measure how far the master has converged, on the images that it was trained on.
+
+    Args:
+        teacher_embeddings: Of ``split.train``.
+        triplets: The stored ones.
+        split: ``train``: the embedded images.
+        margin: m of GEMINI's cost.
+
+    Returns:
+        ``nearest_centre_distance``, the smallest between two class centres;
+        ``own_centre_distance``, the mean of an embedding's to its class's centre;
+        ``centre_ratio``, the first over the second; ``triplet_violation``, the share of triplets
+        whose negative is not a margin farther than the positive, and ``triplet_hinge``, what they
+        lack of it, as a mean over all; ``scale``, the embeddings' RMS distance from their mean.
+    """
+    import torch
+
+    from guided_dml.losses import distances
+
+    z, labels = teacher_embeddings["embeddings"].double(), teacher_embeddings["labels"]
+    counts = labels.bincount()
+    centres = z.new_zeros(len(counts), z.shape[1]).index_add(0, labels, z) / counts[:, None]
+    nearest, own = torch.pdist(centres).min(), distances(z, centres[labels]).mean()
+    place = torch.zeros(int(split["train"].max()) + 1, dtype=torch.int64)
+    place[split["train"]] = torch.arange(len(z))
+    anchors, positives, negatives = (
+        z[place[triplets[name].flatten()]] for name in ("anchors", "positives", "negatives")
+    )
+    hinge = distances(anchors, positives) - distances(anchors, negatives) + margin
+    ratio = nearest / own.clamp(min=torch.finfo(torch.float32).eps)
+    if ratio < CONVERGED:
+        logger.warning(
+            "GEMINI has not converged: its two nearest class centres are %.2f apart and its "
+            "embeddings on average %.2f from their own; below %g times as far, students learn "
+            "poorly from it (more gemini.epochs, gemini.momentum=0.9 or "
+            "gemini.fresh_triplets=true take the classes apart)",
+            nearest,
+            own,
+            CONVERGED,
+        )
+    scores = {
+        "nearest_centre_distance": nearest,
+        "own_centre_distance": own,
+        "centre_ratio": ratio,
+        "triplet_violation": (hinge > 0).double().mean(),
+        "triplet_hinge": hinge.clamp(min=0).mean(),
+        "scale": distances(z, z.mean(dim=0)).square().mean().sqrt(),
+    }
+    return {name: score.item() for name, score in scores.items()}
 
 
 #: What the figures call the embedded set, and what they show.

@@ -5,6 +5,7 @@ from kedro.pipeline import Node, Pipeline
 from guided_dml.pipelines.teacher_embeddings.nodes import (
     draw_teacher,
     embed_with_gemini,
+    score_teacher,
     write_teacher_page,
 )
 
@@ -31,6 +32,13 @@ def create_pipeline() -> Pipeline:
                 "teacher_embeddings",
                 name="embed_with_gemini",
                 tags="train",
+            ),
+            Node(
+                score_teacher,
+                ["teacher_embeddings", "triplets", "split", "params:gemini.margin"],
+                "gemini_scores",
+                name="score_teacher",
+                tags="score",
             ),
             Node(
                 draw_teacher,
