@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from guided_dml.parameters import Parameters
 from guided_dml.progress import progress_bar
 from guided_dml.seeding import generator
-from guided_dml.training.batches import RandomBatches, TripletBatches
+from guided_dml.training.batches import RandomBatches
 from guided_dml.training.fit import fit
 from guided_dml.training.policy import Policy
+from guided_dml.training.triplets import TripletBatches
 
 CPU = torch.device("cpu")
 

@@ -20,9 +20,10 @@ from guided_dml.models.backbones import build_embedder
 from guided_dml.models.gemini import Gemini
 from guided_dml.models.layers import Convolution3x3, PReLU
 from guided_dml.seeding import generator
-from guided_dml.training.batches import DeviceImages, ImageBatch, RandomBatches, TripletBatches
+from guided_dml.training.batches import DeviceImages, ImageBatch, RandomBatches
 from guided_dml.training.fit import fit
 from guided_dml.training.policy import Policy
+from guided_dml.training.triplets import TripletBatches
 from parts.timing import alternate
 from run import PAGE, Table, markdown
 

@@ -71,10 +71,14 @@ class DataParameters(Block):
 
 
 class TripletParameters(Block):
-    """The fixed set of triplets that GEMINI learns from."""
+    """The triplets that GEMINI learns from."""
 
     batch_size: Count
-    """B, triplets of one ordered class pair (capped at half the smallest class)."""
+    """B, triplets of one ordered class pair."""
+    repeat: bool = False
+    """A class with fewer than 2B images repeats some; else B is capped at half the smallest."""
+    pairs: Count | None = None
+    """P, ordered class pairs an epoch (null: all C(C-1), but at most max(300, 5C))."""
 
 
 class TrainingParameters(Block):
@@ -116,6 +120,8 @@ class GeminiParameters(TrainingParameters):
     kernel_size: Defining[Count]
     padding: Defining[Annotated[int, Field(ge=0)]]
     hidden_units: Defining[Count]
+    fresh_triplets: bool = False
+    """Draw new triplets for each epoch after the first, which has the stored ones."""
 
 
 class StudentParameters(TrainingParameters):

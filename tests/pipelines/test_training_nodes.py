@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from guided_dml.blocks import StudentParameters, Task
+from guided_dml.blocks import GeminiParameters, StudentParameters, Task
 from guided_dml.comparison.sessions import merged
 from guided_dml.errors import InputError
 from guided_dml.losses import gemini_loss
@@ -52,7 +52,7 @@ def inputs(make_images: Callable[..., LabelledImages], parameters: Parameters) -
         "test": test,
         "split": split,
         "normalisation": fit_normalisation(train, split),
-        "triplets": draw_triplets(train, split, parameters.triplets, seed=0),
+        "triplets": draw_triplets(train, split, list("abc"), parameters.triplets, seed=0),
     }
 
 
@@ -83,15 +83,35 @@ def trained(
     )
 
 
+def taught(
+    inputs: dict[str, Any],
+    parameters: Parameters,
+    settings: GeminiParameters,
+    store: CheckpointStore | None = None,
+    *,
+    raw_pixels: bool = False,
+) -> tuple[Tensors, History]:
+    return train_gemini(
+        inputs["train"],
+        inputs["normalisation"],
+        inputs["triplets"],
+        inputs["split"],
+        settings,
+        2,
+        raw_pixels,
+        parameters.compute,
+        5,
+        store,
+    )
+
+
 @pytest.mark.parametrize("raw_pixels", [False, True])
 def test_gemini_is_trained_on_each_pairs_own_streams(
     inputs: dict[str, Any], parameters: Parameters, raw_pixels: bool
 ) -> None:
     settings = parameters.gemini.model_copy(update=STILL)
     train, normalisation, triplets = (inputs[n] for n in ("train", "normalisation", "triplets"))
-    _, history = train_gemini(
-        train, normalisation, triplets, settings, 2, raw_pixels, parameters.compute, 5, None
-    )
+    _, history = taught(inputs, parameters, settings, raw_pixels=raw_pixels)
     images = train["images"].float() if raw_pixels else normalised(train, normalisation)
     model = Gemini.seeded(5, (1, 8, 8), 3, settings, 2)
     losses = []
@@ -106,6 +126,75 @@ def test_gemini_is_trained_on_each_pairs_own_streams(
         losses.append(loss.item())
     assert history["loss"].item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)
     assert history["images_seen"].item() == 3 * triplets["anchors"].numel()
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("killed_at", [1, 6, 7, 15, 24])  # (6 pairs an epoch)
+def test_a_killed_gemini_ends_as_if_never_killed(
+    inputs: dict[str, Any],
+    parameters: Parameters,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    killed_at: int,
+    fresh: bool,
+) -> None:
+    changes = {"epochs": 4, "momentum": 0.9, "schedule": "one_cycle", "fresh_triplets": fresh}
+    settings = parameters.gemini.model_copy(update=changes)
+    store, steps = CheckpointStore(tmp_path, interval=0), 0
+
+    def killing(*embeddings: torch.Tensor, beta: float, margin: float) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
+        if steps == killed_at:
+            raise KilledError
+        return gemini_loss(*embeddings, beta=beta, margin=margin)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("guided_dml.losses.gemini_loss", killing)
+        with pytest.raises(KilledError):
+            taught(inputs, parameters, settings, store)
+    resumed, its_history = taught(inputs, parameters, settings, store)
+    assert store.resumed == (killed_at > 6)
+    weights, history = taught(inputs, parameters, settings)
+    assert its_history.equals(history)
+    assert all(resumed[name].equal(value) for name, value in weights.items())
+
+
+def test_fresh_triplets_begin_with_the_second_epoch(
+    inputs: dict[str, Any], parameters: Parameters
+) -> None:
+    changes = STILL | {"epochs": 3}
+    settings = parameters.gemini.model_copy(update=changes)
+    _, stored = taught(inputs, parameters, settings)
+    anew = parameters.gemini.model_copy(update=changes | {"fresh_triplets": True})
+    _, fresh = taught(inputs, parameters, anew)
+    losses = fresh["loss"].tolist()
+    assert stored["loss"].tolist() == pytest.approx([losses[0]] * 3)
+    assert len({round(loss, 6) for loss in losses}) == 3
+    assert fresh["images_seen"].equals(stored["images_seen"])
+
+
+def test_a_hundred_classes_are_told_apart(
+    make_images: Callable[..., LabelledImages], parameters: Parameters
+) -> None:
+    train, *_ = prepare_images(make_images(per_class=5, classes=100), 0.2, None, 0)
+    split = {"train": torch.arange(len(train["labels"]))}
+    changes: dict[str, Any] = {"repeat": True, "batch_size": 4, "pairs": 150}
+    few = parameters.triplets.model_copy(update=changes)
+    inputs = {
+        "train": train,
+        "split": split,
+        "normalisation": fit_normalisation(train, split),
+        "triplets": draw_triplets(train, split, list(map(str, range(100))), few, seed=0),
+    }
+    changes = {"epochs": 3, "momentum": 0.9, "fresh_triplets": True}
+    _, history = taught(inputs, parameters, parameters.gemini.model_copy(update=changes))
+    first, *_, last = history["loss"].tolist()
+    assert last < first / 2
 
 
 def test_teacher_embeddings_are_those_of_the_stored_weights(
@@ -317,7 +406,7 @@ def test_a_training_goes_on_only_with_as_many_threads(
         settings = validated(merged(raw_parameters, changed))
         train, normalisation, split = (inputs[n] for n in ("train", "normalisation", "split"))
         shared = (False, settings.compute, 0, store)
-        train_gemini(train, normalisation, inputs["triplets"], settings.gemini, 2, *shared)
+        taught(inputs, settings, settings.gemini, store)
         softmax = raw_parameters["softmax"]
         inputs_of = (train, normalisation, split, settings.student, softmax)
         train_student(*inputs_of, *shared, method="softmax")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections import Counter
 from itertools import permutations
+from typing import Any
 
 import pytest
 import torch
@@ -22,8 +24,12 @@ def training_set(counts: list[int] = COUNTS) -> tuple[Tensors, Tensors]:
     return {"labels": labels}, {"train": rows[HELD_OUT:], "validation": rows[:HELD_OUT]}
 
 
-def drawn(batch_size: int = 3, seed: int = 0, counts: list[int] = COUNTS) -> Tensors:
-    return draw_triplets(*training_set(counts), TripletParameters(batch_size=batch_size), seed)
+def drawn(
+    batch_size: int = 3, seed: int = 0, counts: list[int] = COUNTS, **settings: Any
+) -> Tensors:
+    parameters = TripletParameters(batch_size=batch_size, **settings)
+    names = [f"class {label}" for label in range(len(counts))]
+    return draw_triplets(*training_set(counts), names, parameters, seed)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -74,5 +80,59 @@ def test_a_class_with_fewer_than_two_training_images_is_refused() -> None:
     images, split = training_set()
     labels = images["labels"][split["train"]]
     keep = torch.cat([split["train"][labels != 2], split["train"][labels == 2][:1]])
+    parameters = TripletParameters(batch_size=2, repeat=True)
     with pytest.raises(InputError, match="fewer than two training images"):
-        draw_triplets(images, {"train": keep}, TripletParameters(batch_size=2), 0)
+        draw_triplets(images, {"train": keep}, list("abcd"), parameters, 0)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 6, 12, 100])
+def test_small_classes_repeat_images_but_no_anchor_is_its_own_positive(
+    batch_size: int, warned: list[str]
+) -> None:
+    images, split = training_set()
+    labels = images["labels"]
+    triplets = drawn(batch_size, repeat=True)
+    assert triplets["anchors"].shape == (12, batch_size)
+    assert not (triplets["anchors"] == triplets["positives"]).any()
+    sizes = labels[split["train"]].bincount().tolist()
+    for row, pair in enumerate(triplets["classes"].tolist()):
+        same = torch.cat([triplets["anchors"][row], triplets["positives"][row]]).tolist()
+        other = triplets["negatives"][row].tolist()
+        for label, some in zip(pair, (same, other), strict=True):
+            times = Counter(some)
+            assert {int(labels[image]) for image in times} == {label}
+            assert len(times) == min(len(some), sizes[label])
+            assert max(times.values()) <= -(-len(some) // sizes[label]) + 1
+    short = [f"'class {label}'" for label, size in enumerate(sizes) if size < 2 * batch_size]
+    assert len(warned) == bool(short)
+    assert all(name in warned[0] for name in short)
+
+
+def test_what_repeats_nothing_is_drawn_as_without(warned: list[str]) -> None:
+    for name, tensor in drawn(3, repeat=True).items():
+        assert tensor.equal(drawn(3)[name])
+    assert not warned
+
+
+def test_of_many_classes_that_repeat_five_are_named(warned: list[str]) -> None:
+    drawn(batch_size=20, counts=[12] * 9, repeat=True)
+    (message,) = warned
+    assert "40 training images" in message
+    assert "'class 4' and 4 more" in message
+    assert "class 5" not in message
+
+
+@pytest.mark.parametrize(("classes", "pairs"), [(2, 2), (17, 272), (18, 300), (60, 300), (70, 350)])
+def test_as_many_pairs_as_are_useful(classes: int, pairs: int) -> None:
+    assert len(drawn(1, counts=[12] * classes)["classes"]) == pairs
+
+
+def test_a_number_of_pairs_can_be_asked_for() -> None:
+    pairs = drawn(2, pairs=7)["classes"]
+    assert len(pairs.unique(dim=0)) == len(pairs) == 7
+
+
+@pytest.mark.parametrize("pairs", [3, 13])
+def test_pairs_that_leave_a_class_out_or_repeat_are_refused(pairs: int) -> None:
+    with pytest.raises(InputError, match=rf"triplets.pairs: {pairs} given; 4 .* 4, .* to 12"):
+        drawn(2, pairs=pairs)

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import pad
 
 from guided_dml.seeding import generator
-from guided_dml.training.batches import DeviceImages, RandomBatches, TripletBatches, View
+from guided_dml.training.batches import DeviceImages, RandomBatches, View
 
 CPU = torch.device("cpu")
 
@@ -94,19 +94,3 @@ def test_a_last_batch_of_one_is_left_out() -> None:
     batches = RandomBatches(torch.arange(9), 4, generator(0, "order"))
     assert [len(batch.rows) for batch in batches.epoch(1)] == [4, 4]
     assert (len(batches), batches.images) == (2, 8)
-
-
-def test_triplets_come_pair_after_pair_every_epoch() -> None:
-    triplets = {
-        "classes": torch.tensor([[0, 1], [1, 0]]),
-        "anchors": torch.tensor([[1, 2], [7, 8]]),
-        "positives": torch.tensor([[3, 4], [9, 10]]),
-        "negatives": torch.tensor([[7, 8], [1, 3]]),
-    }
-    batches = TripletBatches(triplets, CPU)
-    assert (len(batches), batches.images) == (2, 12)
-    for number in (1, 2):
-        first, second = batches.epoch(number)
-        assert (first.positive_class, first.negative_class) == (0, 1)
-        assert first.rows.tolist() == [1, 2, 3, 4, 7, 8]
-        assert second.rows.tolist() == [7, 8, 9, 10, 1, 3]

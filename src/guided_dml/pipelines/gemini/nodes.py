@@ -10,13 +10,14 @@ from guided_dml.types import Checkpoints, History, Tensors
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from guided_dml.training.batches import TripletBatch
+    from guided_dml.training.triplets import TripletBatch
 
 
 def train_gemini(
     train_images: Tensors,
     normalisation: dict[str, list[float]],
     triplets: Tensors,
+    split: Tensors,
     gemini: GeminiParameters,
     embedding_dimension: int,
     raw_pixel_training: bool,
@@ -30,6 +31,7 @@ def train_gemini(
         train_images: The training set.
         normalisation: Its mean and standard deviation.
         triplets: Indices into it.
+        split: ``train``: the images that fresh triplets are drawn from.
         gemini: Architecture and optimiser.
         embedding_dimension: D.
         raw_pixel_training: Whether to train on 0-255 pixels.
@@ -45,9 +47,11 @@ def train_gemini(
     from guided_dml.losses import gemini_loss
     from guided_dml.models.gemini import Gemini
     from guided_dml.models.weights import weights_of
-    from guided_dml.training.batches import DeviceImages, TripletBatches
+    from guided_dml.seeding import generator
+    from guided_dml.training.batches import DeviceImages
     from guided_dml.training.fit import fit
     from guided_dml.training.policy import Policy
+    from guided_dml.training.triplets import TripletBatches, images_by_class
 
     policy = Policy.of(compute)
     pixels, labels = train_images["images"], train_images["labels"]
@@ -63,9 +67,11 @@ def train_gemini(
         z = model.head(torch.cat([local, local_negatives])).chunk(3)
         return gemini_loss(*local.float().chunk(2), *z, beta=gemini.beta, margin=gemini.margin)
 
-    batches = TripletBatches(triplets, policy.device)
+    members = images_by_class(labels, split["train"])
+    source = generator(seed, "fresh triplets") if gemini.fresh_triplets else None
+    batches = TripletBatches(triplets, policy.device, source, members)
     settings = (gemini, embedding_dimension, raw_pixel_training, policy, seed)
-    inputs = ("gemini", *settings, normalisation, triplets, train_images)
+    inputs = ("gemini", *settings, normalisation, triplets, split["train"], train_images)
     checkpoint = checkpoints.of(*inputs) if checkpoints else None
     history = fit(policy.place(model), loss_of, batches, gemini, policy, "gemini", checkpoint)
     return weights_of(model), history.assign(seed=seed)

@@ -15,6 +15,7 @@ def create_pipeline() -> Pipeline:
                     "train_images",
                     "normalisation",
                     "triplets",
+                    "split",
                     "params:gemini",
                     "params:student.embedding_dimension",
                     "params:data.raw_pixel_training",

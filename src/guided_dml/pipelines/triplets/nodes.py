@@ -2,56 +2,69 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+import logging
 
 from guided_dml.blocks import TripletParameters
 from guided_dml.errors import InputError
 from guided_dml.types import Tensors
 
+logger = logging.getLogger(__name__)
+
+#: Classes that a warning names; of more it says how many there are.
+NAMED = 5
+
 
 def draw_triplets(
-    train_images: Tensors, split: Tensors, triplets: TripletParameters, seed: int
+    train_images: Tensors,
+    split: Tensors,
+    classes: list[str],
+    triplets: TripletParameters,
+    seed: int,
 ) -> Tensors:
-    """Draw B triplets for each ordered pair of classes (paper, section 3.1).
-
-    For a pair (i, j): 2B distinct images of class i, B anchors and their B positives, and B
-    distinct images of class j, the negatives. B is capped at half the smallest class.
+    """Draw B triplets for each of P ordered pairs of classes (paper, section 3.1).
 
     Args:
         train_images: The training set.
         split: ``train``: the images to draw from.
-        triplets: B.
+        classes: The class names.
+        triplets: B, P, and what becomes of classes with fewer than 2B images.
         seed: The run's seed.
 
     Returns:
-        ``classes`` int64 ``[P, 2]``, the P = C(C-1) pairs in shuffled order; ``anchors``,
-        ``positives`` and ``negatives`` int64 ``[P, B]``, indices into the training set.
+        ``classes`` int64 ``[P, 2]`` in shuffled order; ``anchors``, ``positives`` and
+        ``negatives`` int64 ``[P, B]``, indices into the training set.
 
     Raises:
-        InputError: A class has fewer than two images to draw from.
+        InputError: A class has fewer than two images to draw from, or P leaves one out.
     """
-    import torch
-
     from guided_dml.seeding import generator
+    from guided_dml.training.triplets import draw, images_by_class
 
-    source = generator(seed, "triplets")
-    labels = train_images["labels"][split["train"]]
-    members = [split["train"][labels == label] for label in range(int(labels.max()) + 1)]
-    size = min(triplets.batch_size, min(map(len, members)) // 2)
-    if size < 1:
+    members = images_by_class(train_images["labels"], split["train"])
+    counts = list(map(len, members))
+    if min(counts) < 2:
         raise InputError("a class has fewer than two training images: no triplet can be drawn")
+    size = triplets.batch_size if triplets.repeat else min(triplets.batch_size, min(counts) // 2)
+    short = [name for name, count in zip(classes, counts, strict=True) if count < 2 * size]
+    if short:
+        more = f" and {len(short) - NAMED} more" if len(short) > NAMED else ""
+        logger.warning(
+            "fewer than the %d training images that a batch takes of a class, so it repeats some: "
+            "%s%s (a lower triplets.batch_size repeats none)",
+            2 * size,
+            ", ".join(map(repr, short[:NAMED])),
+            more,
+        )
+    return draw(members, _pairs(triplets.pairs, len(members)), size, generator(seed, "triplets"))
 
-    def draw(label: int, count: int) -> torch.Tensor:
-        rows = torch.randperm(len(members[label]), generator=source)[:count]
-        return members[label][rows]
 
-    pairs = torch.tensor(list(permutations(range(len(members)), 2)))
-    pairs = pairs[torch.randperm(len(pairs), generator=source)]
-    same = torch.stack([draw(positive, 2 * size) for positive, _ in pairs.tolist()])
-    other = torch.stack([draw(negative, size) for _, negative in pairs.tolist()])
-    return {
-        "classes": pairs,
-        "anchors": same[:, :size].contiguous(),
-        "positives": same[:, size:].contiguous(),
-        "negatives": other,
-    }
+def _pairs(asked: int | None, classes: int) -> int:
+    every = classes * (classes - 1)
+    if asked is None:
+        return min(every, max(300, 5 * classes))
+    if not classes <= asked <= every:
+        raise InputError(
+            f"triplets.pairs: {asked} given; {classes} classes need {classes}, each once first and "
+            f"once second in a pair, to {every}, all pairs (null: as many as are useful)"
+        )
+    return asked

@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 draw_triplets,
-                ["train_images", "split", "params:triplets", "params:seed"],
+                ["train_images", "split", "classes", "params:triplets", "params:seed"],
                 "triplets",
                 name="draw_triplets",
                 tags="data",
