@@ -163,18 +163,18 @@ def _scores(found: Flags, total: Integers) -> NDArray[np.float64]:
     """Return the scores of queries, ``[Q, 3]``.
 
     Args:
-        found: uint32 ``[Q, n]``, 1 for a reference of the query's class, nearest first. Changed.
+        found: uint32 ``[Q, n]``, 1 for a reference of the query's class, nearest first.
         total: ``[Q]``, how many there are.
     """
     near = found[:, : RECALL_AT[-1]]
     first = np.where(near.any(axis=1), near.argmax(axis=1) + 1, RECALL_AT[-1] + 1)
-    for row, of_class in zip(found, total, strict=True):
-        row[of_class:] = 0
     among = found.cumsum(axis=1, dtype=np.uint32)
-    r_precision = among[:, -1] / total
+    r_precision = among[np.arange(len(total)), total - 1] / total
     among *= found
-    ranks = np.arange(1, found.shape[1] + 1)
-    return np.stack([first, r_precision, among @ (1 / ranks) / total], axis=1)
+    weights = 1 / np.arange(1, found.shape[1] + 1)
+    # (row by row: the order in which a matrix product adds up would depend on the chunk)
+    sums = [row[:last] @ weights[:last] for row, last in zip(among, total, strict=True)]
+    return np.stack([first, r_precision, sums / total], axis=1)
 
 
 def _own_in_order(near: Near, own: Flags, enough: Integers) -> tuple[Flags, Integers]:
