@@ -202,3 +202,10 @@ def test_a_full_disk_leaves_the_last_good_versions(project: Path) -> None:
     assert set(whole) <= set(stored)
     again = kedro(project, "run", "--pipelines", "triplets", "--params", "tracking=false")
     assert again.exit_code == 0, again.output
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536"])
+def test_a_port_that_cannot_be_is_told(project: Path, port: str) -> None:
+    result = kedro(project, "mlflow", "--port", port)
+    assert result.exit_code == 2
+    assert "'--port'" in result.stderr

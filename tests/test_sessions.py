@@ -15,7 +15,7 @@ import yaml
 from kedro.framework.hooks import hook_impl
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
-from kedro.runner import SequentialRunner
+from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
 from safetensors.torch import load_file
 
 from conftest import SMALL, copy_of_project, run, tracked_runs
@@ -431,3 +431,14 @@ def test_entries_of_before_are_refused(project: Path) -> None:
     (project / "conf" / "cells" / "catalog.yml").write_text(f"raw_train: {entry}\n")
     with pytest.raises(InputError, match="catalog: raw_train: write one entry raw_images"):
         run(project, "ingestion", env="cells")
+
+
+@pytest.mark.parametrize("runner", [ThreadRunner, ParallelRunner])
+def test_steps_at_the_same_time_are_refused_from_python_as_well(
+    project: Path, runner: type[AbstractRunner]
+) -> None:
+    bootstrap_project(project)
+    refused = pytest.raises(InputError, match=f"{runner.__name__} given; only SequentialRunner")
+    with KedroSession.create(project, runtime_params=SMALL) as session, refused:
+        session.run(runner=runner())
+    assert not list((project / "data").rglob("*.*"))

@@ -189,7 +189,7 @@ def test_an_empty_file_becomes_a_database(place: Path) -> None:
 
 def test_a_piece_of_a_line_is_skipped(place: Path) -> None:
     (place / PENDING).mkdir(parents=True)
-    (place / PENDING / "torn.jsonl").write_text('["open", {"experiment": "dig')
+    (place / PENDING / "torn.jsonl").write_bytes(b'["open", {"experiment": "dig\xff\n\xff\0')
     whole(place, "next")
     assert not list((place / PENDING).iterdir())
 

@@ -164,7 +164,7 @@ def prune(keep: int) -> None:
 
 
 @cli.command()
-@click.option("--port", default=5000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 def mlflow(port: int) -> None:
     """Show the runs side by side in the browser; what waited to be recorded is uploaded first."""
     from guided_dml.mlflow_store import store_uri

@@ -31,11 +31,7 @@ def check(project: Path, options: dict[str, Any]) -> None:
     _check_environment(project, options)
     runner = options["runner"] or "SequentialRunner"
     if runner != "SequentialRunner":
-        raise InputError(
-            f"--runner: {runner} given; only SequentialRunner is possible: initial weights are "
-            "drawn from PyTorch's one generator, which steps at the same time would share. To use "
-            "all cores or machines for many runs: kedro compare"
-        )
+        raise _no_such_runner(runner)
     known("setting in --runner-params", options["runner_params"], ["is_async"])
     asynchronous = options["runner_params"].get("is_async", False)
     if not isinstance(asynchronous, bool):
@@ -44,6 +40,28 @@ def check(project: Path, options: dict[str, Any]) -> None:
     known("pipeline", asked, pipelines)
     chosen = sum((pipelines[name] for name in asked), Pipeline([]))
     _check_filters(chosen, options)
+
+
+def check_runner(runner: str) -> None:
+    """Refuse Kedro's runners that do several steps at once, also where Python starts the run.
+
+    Args:
+        runner: The runner, as text.
+
+    Raises:
+        InputError: It is one of them.
+    """
+    for name in ("ThreadRunner", "ParallelRunner"):
+        if name in runner:
+            raise _no_such_runner(name)
+
+
+def _no_such_runner(name: str) -> InputError:
+    return InputError(
+        f"runner: {name} given; only SequentialRunner is possible: initial weights are "
+        "drawn from PyTorch's one generator, which steps at the same time would share. To use "
+        "all cores or machines for many runs: kedro compare"
+    )
 
 
 def _check_environment(project: Path, options: dict[str, Any]) -> None:

@@ -230,7 +230,7 @@ def upload_pending(project: Path) -> None:
         project: The project's folder.
     """
     for path in sorted((project / PENDING).glob("*.jsonl")):
-        with path.open() as file:
+        with path.open(errors="replace") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:  # (its run is under way)

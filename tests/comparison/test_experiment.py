@@ -202,6 +202,7 @@ def kedro(project: Path, *arguments: str) -> Result:
             ["unknown method 'fourier'", "guided", "margin"],
         ),
         (["--envs", "digits", "--seeds", "0"], ["--seeds: 0 given", "at least one"]),
+        (["--envs", "digits", "--seeds", 20 * "9"], ["--seeds: 99", "10000 at most"]),
         (["--envs", "digits", "--params", "studnet.epochs=1"], ["studnet", "student?"]),
         (["--envs", "digits", "--epochs", "0"], ["student.epochs: 0 given"]),
         (["--envs", "digits", "--protocol", "tuned"], ["is not tuned on digits", "kedro tune"]),

@@ -140,6 +140,12 @@ def test_a_database_that_cannot_be_used_is_one_message(project: Path) -> None:
         another.execute("begin exclusive")
         with pytest.raises(InputError, match=r"tuning.db.*database is locked; if another command"):
             tuned(project, None, 1)
+    database.unlink()
+    optuna.create_study(storage=f"sqlite:///{database}")
+    with closing(sqlite3.connect(database)) as another, another:
+        another.execute("update alembic_version set version_num = 'v0.9.0.a'")
+    with pytest.raises(InputError, match=r"tuning.db.*no longer compatible with the table schema"):
+        tuned(project, None, 1)
 
 
 def test_trials_that_diverge_count_and_write_nothing(project: Path, scheduler: str) -> None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], Any]
 
+#: More are a slip of the keys, and would be planned until the memory is full.
+MOST_SEEDS = 10_000
+
 
 @dataclass
 class Outcome:
@@ -74,8 +77,10 @@ def compare(
     Raises:
         InputError: Nothing to run, a wrong parameter, missing raw data, no such cluster.
     """
-    if seeds < 1:
-        raise InputError(f"--seeds: {seeds} given; at least one is needed")
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise InputError(
+            f"--seeds: {seeds} given; at least one is needed, {MOST_SEEDS} at most are planned"
+        )
     plans = []
     for data_set in data_sets:
         plans.append(plan_data_set(project, data_set, protocol, methods, seeds, overrides))

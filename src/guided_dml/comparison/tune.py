@@ -121,12 +121,15 @@ def _study(project: Path, name: str) -> Study:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     (project / STORAGE).parent.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        storage=sqlite_url(project / STORAGE),
-        study_name=name,
-        direction="maximize",
-        load_if_exists=True,
-    )
+    try:
+        study = optuna.create_study(
+            storage=sqlite_url(project / STORAGE),
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+        )
+    except RuntimeError as error:  # (another Optuna made it)
+        raise InputError(f"{STORAGE}, where all trials are kept: {error}") from error
     # Another seed in each command, or its first trials would be those of the first one again.
     seed = len(study.trials)
     study.sampler = optuna.samplers.TPESampler(
