@@ -366,24 +366,23 @@ def test_options_of_no_such_value_are_refused(option: str, value: Any) -> None:
         ImageFolderDataset(path="x", **{option: value})
 
 
-def sixteen_bit_png(path: Path, colour_type: int) -> Path:
-    """Write what Pillow cannot: 16 bits a channel in colour (2) or in grey with alpha (4)."""
+def write_png(path: Path, bits: int, colour_type: int, row: bytes, **more: bytes) -> Path:
+    """Write what Pillow cannot: any number of bits, four equal rows of four pixels."""
 
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(kind + content))
-        return struct.pack(">I", len(content)) + kind + content + check
+    def chunk(kind: str, content: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind.encode() + content))
+        return struct.pack(">I", len(content)) + kind.encode() + content + check
 
-    channels = {2: 3, 4: 2}[colour_type]
-    rows = zlib.compress(b"".join(b"\0" + bytes(4 * channels * 2) for _ in range(4)))
-    header = struct.pack(">IIBBBBB", 4, 4, 16, colour_type, 0, 0, 0)
-    whole = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + whole)
+    header = struct.pack(">IIBBBBB", 4, 4, bits, colour_type, 0, 0, 0)
+    chunks = {"IHDR": header, **more, "IDAT": zlib.compress(4 * (b"\0" + row)), "IEND": b""}
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(map(chunk, chunks, chunks.values())))
     return path
 
 
 @pytest.mark.parametrize("colour_type", [2, 4])
 def test_sixteen_bits_in_colour_are_refused_not_cut(tmp_path: Path, colour_type: int) -> None:
-    deep = sixteen_bit_png(fill(tmp_path, 4) / "dog" / "deep.png", colour_type)
+    row = bytes(4 * 2 * {2: 3, 4: 2}[colour_type])
+    deep = write_png(fill(tmp_path, 4) / "dog" / "deep.png", 16, colour_type, row)
     with Image.open(deep) as image:
         assert image.mode in ("RGB", "RGBA")  # (as Pillow has it)
     assert f"{deep}: 16 bits a channel" in refusal(tmp_path)
@@ -465,6 +464,24 @@ def test_transparency_of_greys_palettes_and_single_colours(tmp_path: Path) -> No
     assert read.images[2, :, 0].T.tolist() == [[200, 0, 0]] * 2 + [[255, 255, 255]] * 2
     assert read.images[3:, :, 0, 0].tolist() == [[255, 255, 255], [1, 2, 3]]
     assert read.changed["composited"].tolist() == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("bits", "row", "levels"),
+    [
+        (1, b"\xa0", [255, 0, 255, 0]),
+        (2, b"\x1b", [0, 255, 170, 255]),  # (levels 0 to 3; 1 is transparent, so white)
+        (4, b"\x01\xf1", [0, 255, 255, 255]),
+    ],
+)
+def test_few_bits_of_grey_have_a_transparent_level(
+    tmp_path: Path, bits: int, row: bytes, levels: list[int]
+) -> None:
+    (tmp_path / "a").mkdir()
+    write_png(tmp_path / "a" / "0.png", bits, 0, row, tRNS=b"\0\1")
+    read = load(tmp_path)
+    assert read.images.tolist() == [[4 * [levels]]]
+    assert read.changed["composited"].tolist() == [True]
 
 
 def test_what_is_no_square_is_resized_by_the_rule(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ GREY_MODES = {"1", "L", "LA"}
 COLOUR_MODES = {"RGB", "RGBA", "P", "CMYK", "YCbCr"}
 #: The place of the orientation in EXIF; 1 is upright.
 ORIENTATION, TURNED = 0x0112, range(2, 9)
+#: Pillow spreads few bits of grey over 0-255, but not the one among them that is transparent.
+GREY_STEPS = {"L;2": 85, "L;4": 17}
 
 
 Resize = Literal["squash", "crop", "pad"]
@@ -105,6 +107,8 @@ def _check(path: Path, file: ImageFile) -> None:
 def _decoded(file: ImageFile, rules: Rules) -> ReadImage:
     grey = rules.channels == 1 if rules.channels else file.mode in GREY_MODES
     changed = set()
+    if file.info.get("transparency") and file.tile:
+        file.info["transparency"] *= GREY_STEPS.get(str(file.tile[0].args), 1)
     image: Image.Image = file
     if file.getexif().get(ORIENTATION) in TURNED:
         image = ImageOps.exif_transpose(file)
