@@ -439,6 +439,7 @@ def test_steps_at_the_same_time_are_refused_from_python_as_well(
 ) -> None:
     bootstrap_project(project)
     refused = pytest.raises(InputError, match=f"{runner.__name__} given; only SequentialRunner")
+    session: Any
     with KedroSession.create(project, runtime_params=SMALL) as session, refused:
         session.run(runner=runner())
     assert not list((project / "data").rglob("*.*"))
