@@ -271,6 +271,17 @@ def test_targets_are_learnt_at_one_scale_that_the_stored_weights_undo(
     torch.testing.assert_close(stored * factor, embeddings)
 
 
+def test_images_are_not_moved_out_of_themselves(
+    inputs: dict[str, Any], parameters: Parameters
+) -> None:
+    changes = {**STILL, "backbone": "small_cnn", "shift": 7, "flip": "random"}
+    student = parameters.student.model_copy(update=changes)
+    trained(inputs, parameters, "softmax", student, None)
+    far = student.model_copy(update={"shift": 8})
+    with pytest.raises(InputError, match=r"student\.shift: 8 given; images of 8x8 .* 7 at most"):
+        trained(inputs, parameters, "softmax", far, None)
+
+
 def test_targets_without_a_scale_are_refused(
     inputs: dict[str, Any], parameters: Parameters
 ) -> None:

@@ -53,9 +53,11 @@ def train_embedder(
         The network's weights by name, and a row of history an epoch.
 
     Raises:
-        InputError: ``student.target_scale`` cannot be reached.
+        InputError: ``student.target_scale`` cannot be reached, or ``student.shift`` moves images
+            out of themselves.
     """
     student, seed = task.student, task.seed
+    _check_shift(student.shift, *images.shape[2:])
     policy, objective = Policy.of(compute), method.objective(task)
     pixels = DeviceImages(images, normalisation, policy.device)
     network = build_embedder(
@@ -91,6 +93,14 @@ def train_embedder(
     history = fit(model, loss_of, batches, student, policy, "student", checkpoint)
     _undo_scale(network, scale)
     return weights_of(network), history.assign(seed=seed)
+
+
+def _check_shift(shift: int, height: int, width: int) -> None:
+    if shift >= min(height, width):
+        raise InputError(
+            f"student.shift: {shift} given; images of {height}x{width} pixels can be moved by "
+            f"{min(height, width) - 1} at most"
+        )
 
 
 def _fit_whitening(network: nn.Module, pixels: DeviceImages, rows: Tensor) -> None:
