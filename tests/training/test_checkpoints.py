@@ -108,6 +108,21 @@ def test_a_finished_training_is_taken_from_its_checkpoint_until_removed(
     assert train(parameters.student, store.of("x"))[2] == steps
 
 
+@pytest.mark.parametrize("kept", [0, 100, -1])
+def test_a_damaged_checkpoint_is_told_and_not_used(
+    parameters: Parameters, tmp_path: Path, warned: list[str], kept: int
+) -> None:
+    checkpoint = CheckpointStore(tmp_path, interval=0).of("x")
+    state, _, steps = train(parameters.student, checkpoint)
+    checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:kept])
+    again, _, done = train(parameters.student, checkpoint)
+    assert done == steps
+    assert all(again[name].equal(value) for name, value in state.items())
+    (message,) = warned
+    assert f"{checkpoint.path}: damaged" in message
+    assert "begins anew" in message
+
+
 def test_checkpoints_of_others_are_neither_used_nor_removed(
     parameters: Parameters, tmp_path: Path
 ) -> None:

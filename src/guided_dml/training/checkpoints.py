@@ -76,15 +76,19 @@ class Checkpoint:
         """Put the stored state back, where there is one.
 
         Returns:
-            The rows of history so far; none without a checkpoint.
+            The rows of history so far; none without a checkpoint that can be read.
         """
         if not self.path.exists():
             return []
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        with safe_open(self.path, "pt") as file:  # (one opening: the file may be replaced)
-            rows: list[Any] = json.loads(file.metadata()["history"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        try:
+            with safe_open(self.path, "pt") as file:  # (one opening: the file may be replaced)
+                rows: list[Any] = json.loads(file.metadata()["history"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:  # (a machine that went down may leave it so)
+            logger.warning("%s: damaged (%s); the training begins anew", self.path, error)
+            return []
         for name, value in state.state_dict().items():
             _flat(value).copy_(tensors[name])
         for index, parameter in enumerate(_weights(optimiser)):
