@@ -149,7 +149,7 @@ def gemini_row(side: int) -> list[str]:
     return row(f"GEMINI, {side}x{side}, 32 triplets", 90, peer, trained, bare, limit(*of_one))
 
 
-def limit(model: nn.Module, images: Tensor) -> float:
+def limit(model: nn.Module, images: Tensor, precision: torch.dtype = torch.float32) -> float:
     """Return seconds of a step's matrix products at this machine's rate for large ones."""
     operations = 0.0
 
@@ -164,7 +164,7 @@ def limit(model: nn.Module, images: Tensor) -> float:
     for hook in hooks:
         hook.remove()
     side = 2048
-    factors = torch.randn(2, side, side)
+    factors = torch.randn(2, side, side).to(precision)
     seconds = []
     for _ in range(5):
         begin = perf_counter()
