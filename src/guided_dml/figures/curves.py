@@ -13,12 +13,7 @@ from guided_dml.types import History
 
 @rc_context(STYLE)
 def loss_figure(history: History, heading: str) -> Figure:
-    """Draw the training loss and the learning rate of every epoch.
-
-    Args:
-        history: What the training loop returned.
-        heading: Title.
-    """
+    """Draw the training loss and the learning rate of every epoch."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     draw_losses(figure.subplots(), history)
     set_title(figure, heading)

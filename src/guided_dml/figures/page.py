@@ -62,8 +62,8 @@ def embedding_page(
 
     Args:
         sets: What can be chosen on the page: points, and their images uint8 ``[N, C, H, W]``.
-        classes: The class names.
-        heading: Title of the page.
+        classes: Their names.
+        heading: Title.
     """
     pictures = {points.name: images for points, images in sets}
     choices = [Choice(points, points.name) for points, _ in sets]
@@ -118,30 +118,20 @@ def _set(choice: Choice, places: Mapping[str, int]) -> dict[str, object]:
 
 
 def _picture(images: NDArray[np.uint8]) -> dict[str, object]:
-    step = -(-max(images.shape[2:]) // LARGEST_SIDE)
-    images = images[..., ::step, ::step]
-    columns = int(np.ceil(np.sqrt(len(images))))
-    return {
-        "sprite": _sprite(images, columns),
-        "columns": columns,
-        "count": len(images),
-        "height": images.shape[2],
-        "width": images.shape[3],
-    }
-
-
-def _sprite(images: NDArray[np.uint8], columns: int) -> str:
-    """Return all images as one picture, a data URL."""
+    """Return all images as one picture, a data URL, and where they are in it."""
     from PIL import Image
 
+    step = -(-max(images.shape[2:]) // LARGEST_SIDE)
+    images = images[..., ::step, ::step]
     count, channels, height, width = images.shape
+    columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
     sheet = np.zeros((rows * columns, channels, height, width), np.uint8)
     sheet[:count] = images
     tiled = sheet.reshape(rows, columns, channels, height, width).transpose(0, 3, 1, 4, 2)
     pixels = tiled.reshape(rows * height, columns * width, channels)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(
-        buffer, "WEBP", quality=85, method=4
-    )
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    buffer, picture = io.BytesIO(), Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    picture.save(buffer, "WEBP", quality=85, method=4)
+    sprite = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    place = {"columns": columns, "count": count, "height": height, "width": width}
+    return {"sprite": sprite, **place}

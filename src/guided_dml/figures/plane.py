@@ -112,9 +112,8 @@ def window(sets: Sequence[Points]) -> dict[str, tuple[float, float]]:
 def rounded(xy: Array) -> list[list[float]]:
     """Return the x and the y of points, to a hundred-thousandth of what they span."""
     span = float(np.ptp(xy.astype(np.float64), axis=0).max()) or 1.0
-    values: list[list[float]] = np.round(
-        xy.T.astype(float), 6 - int(np.ceil(np.log10(span)))
-    ).tolist()
+    decimals = 6 - int(np.ceil(np.log10(span)))
+    values: list[list[float]] = np.round(xy.T.astype(float), decimals).tolist()
     return values
 
 

@@ -42,15 +42,8 @@ def retrieval_figure(
 ) -> Figure:
     """Draw a row a query: the query, then its nearest references, wrong ones framed in red.
 
-    The class of an image stands above it, its name below.
-
-    Args:
-        query: The query images.
-        reference: The reference images.
-        classes: The class names.
-        neighbours: int64 ``[n, k]``: for each query shown the indices of its nearest references.
-        rows: int64 ``[n]``: the queries to show.
-        heading: Title.
+    The class of an image stands above it, its name below. Shown are the queries ``rows``, int64
+    ``[n]``, with the references ``neighbours``, int64 ``[n, k]``, nearest first.
     """
     shown = neighbours.shape[1]
     top = 0.45 + 0.2 * len(heading.splitlines())
@@ -74,9 +67,8 @@ def _show(panel: Axes, pictures: Pictures, index: int, caption: str, colour: str
     panel.imshow(image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
     panel.set(xticks=[], yticks=[])
     panel.set_title(caption, fontsize=7, color=colour, pad=3)
-    panel.set_xlabel(
-        short(image_title(pictures.names[index]), 16), fontsize=6, color="#555", labelpad=2
-    )
+    name = short(image_title(pictures.names[index]), 16)
+    panel.set_xlabel(name, fontsize=6, color="#555", labelpad=2)
     for spine in panel.spines.values():
         spine.set(color=colour, linewidth=2.5 if colour == WRONG else 1)
 
@@ -89,8 +81,8 @@ def queries_to_show(
     Args:
         labels: int64 ``[Q]``, the classes of the queries.
         right: bool ``[Q]``, whether the nearest reference is of the query's class.
-        most: Classes shown.
-        mistakes: Queries shown whose nearest reference is wrong.
+        most: Classes.
+        mistakes: Queries whose nearest reference is of another class.
     """
     _, first = np.unique(labels, return_index=True)
     wrong = np.setdiff1d(np.flatnonzero(~right), first[:most])

@@ -24,13 +24,7 @@ MOST_POINTS = 5_000
 
 @rc_context(STYLE)
 def embedding_figure(sets: list[Points], classes: list[str], heading: str) -> Figure:
-    """Draw one panel a set, side by side on the same axes, coloured by class.
-
-    Args:
-        sets: What to draw.
-        classes: The class names, for the legend.
-        heading: Title above all panels.
-    """
+    """Draw one panel a set, side by side on the same axes, coloured by class."""
     size = (4.9 * len(sets) + 0.5 + legend_width(classes), 5.4)
     figure = Figure(figsize=size, layout="compressed")
     panels = figure.subplots(1, len(sets), sharex=True, sharey=True, squeeze=False)[0]
@@ -45,14 +39,7 @@ def embedding_figure(sets: list[Points], classes: list[str], heading: str) -> Fi
 
 @rc_context(STYLE)
 def teacher_figure(points: Points, history: History, classes: list[str], heading: str) -> Figure:
-    """Draw the teacher's embeddings beside GEMINI's loss.
-
-    Args:
-        points: The teacher embeddings in the plane.
-        history: GEMINI's training.
-        classes: The class names, for the legend.
-        heading: Title above both panels.
-    """
+    """Draw the teacher's embeddings beside GEMINI's loss."""
     size = (11.2 + legend_width(classes), 5.4)
     figure = Figure(figsize=size, layout="constrained")
     left, right = figure.subplots(1, 2)

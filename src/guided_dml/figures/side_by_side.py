@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -21,6 +22,15 @@ ACROSS = 2
 
 #: Lines of a legend in the grid of embeddings.
 NAMED = 15
+
+#: Options of that legend, beside the last map of a row.
+BESIDE: dict[str, Any] = {
+    "loc": "center left",
+    "bbox_to_anchor": (1.02, 0.5),
+    "fontsize": 8,
+    "labelspacing": 0.3,
+    "borderpad": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -77,27 +87,20 @@ def scores_figure(panels: Sequence[Methods], heading: str) -> Figure:
 
 
 def _draw_bars(ax: Axes, panel: Methods) -> None:
-    means, errors = 100 * panel.means, 100 * np.nan_to_num(panel.half_widths)
+    means, errors = 100 * panel.means, 100 * panel.half_widths
     # The lowest bar stays visible: it is at least a fifth as high as the panel.
-    given = np.isfinite(means)
-    lowest = float((means - errors)[given].min(initial=100))
-    highest = float((means + errors)[given].max(initial=0))
+    given, known = np.isfinite(means), np.nan_to_num(errors)
+    lowest = float((means - known)[given].min(initial=100))
+    highest = float((means + known)[given].max(initial=0))
     floor = max(0.0, np.floor((lowest - 0.3 * (highest - lowest) - 1) / 5) * 5)
     floor = floor if floor >= 20 else 0.0
     width = 0.84 / len(panel.names)
     for i, colour in enumerate(panel.colours):
         x = np.arange(len(panel.scores)) + (i - (len(panel.names) - 1) / 2) * width
         ax.bar(x, means[i] - floor, 0.92 * width, bottom=floor, color=_colour(colour))
-        known = np.isfinite(panel.half_widths[i])
-        ax.errorbar(
-            x[known],
-            means[i][known],
-            errors[i][known],
-            fmt="none",
-            ecolor="#222",
-            capsize=1.8,
-            lw=1,
-        )
+        some = np.isfinite(errors[i])
+        x, y, error = x[some], means[i][some], errors[i][some]
+        ax.errorbar(x, y, error, fmt="none", ecolor="#222", capsize=1.8, lw=1)
     above = f" (the axis begins at {floor:.0f} %)" if floor else ""
     ax.set_title(short(panel.title, 60) + above)
     ax.set_xticks(np.arange(len(panel.scores)), panel.scores)
@@ -109,20 +112,13 @@ def _draw_bars(ax: Axes, panel: Methods) -> None:
 
 @rc_context(STYLE)
 def cost_figure(panels: Sequence[Methods], score: str, heading: str) -> Figure:
-    """Draw a score against the seconds of a run, a panel a data set and protocol.
-
-    Args:
-        panels: What to draw.
-        score: Which of the scores.
-        heading: Title.
-    """
+    """Draw a score against the seconds of a run, a panel a data set and protocol."""
     figure, axes = _panels(len(panels), height=3.8)
     for ax, panel in zip(axes, panels, strict=True):
         column = panel.scores.index(score)
         means, errors = 100 * panel.means[:, column], 100 * panel.half_widths[:, column]
         for x, y, error, place in zip(panel.seconds, means, errors, panel.colours, strict=True):
-            drawn = error if np.isfinite(error) else None
-            ax.errorbar(x, y, drawn, fmt="none", ecolor=_colour(place), capsize=3, lw=1.4)
+            ax.errorbar(x, y, error, fmt="none", ecolor=_colour(place), capsize=3, lw=1.4)
             ax.plot(x, y, "o", ms=8, color=_colour(place), clip_on=False)
         _time_axis(ax, panel.seconds)
         ax.margins(0.12, 0.14)
@@ -148,13 +144,7 @@ def _time_axis(ax: Axes, seconds: NDArray[np.float64]) -> None:
 
 @rc_context(STYLE)
 def embedding_grid(rows: Sequence[MapRow], columns: Sequence[str], heading: str) -> Figure:
-    """Draw the embeddings: a row a data set and protocol, a column a method.
-
-    Args:
-        rows: What to draw.
-        columns: The names of the methods.
-        heading: Title.
-    """
+    """Draw the embeddings: a row a data set and protocol, a column a method."""
     side = 2.35 if len(columns) > 3 else 3.4
     legend = max(legend_width(row.classes, NAMED) for row in rows)
     size = (side * len(columns) + 0.6 + legend, side * 1.08 * len(rows) + 0.6)
@@ -164,17 +154,7 @@ def embedding_grid(rows: Sequence[MapRow], columns: Sequence[str], heading: str)
         for panel, points in zip(line, row.maps, strict=True):
             _draw_map(panel, points, len(row.classes))
         line[0].set_ylabel("\n".join(short(text, 44) for text in row.title.split("\n")))
-        add_legend(
-            line[-1],
-            row.classes,
-            class_colours(len(row.classes)),
-            most=NAMED,
-            loc="center left",
-            bbox_to_anchor=(1.02, 0.5),
-            fontsize=8,
-            labelspacing=0.3,
-            borderpad=0,
-        )
+        add_legend(line[-1], row.classes, class_colours(len(row.classes)), most=NAMED, **BESIDE)
     for panel, name in zip(grid[0], columns, strict=True):
         panel.set_title(short(name))
     set_title(figure, heading)
@@ -206,15 +186,9 @@ def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
 
 
 def _legend(figure: Figure, panels: Sequence[Methods], marker: str = "s") -> None:
-    named = {
-        place: name
-        for panel in panels
-        for place, name in zip(panel.colours, panel.names, strict=True)
-    }
-    places = sorted(named)
-    add_legend(
-        figure, [named[place] for place in places], [_colour(place) for place in places], marker
-    )
+    pairs = {pair for panel in panels for pair in zip(panel.colours, panel.names, strict=True)}
+    places, names = zip(*sorted(pairs), strict=True)
+    add_legend(figure, names, [_colour(place) for place in places], marker)
 
 
 def _colour(place: int) -> str:

@@ -45,12 +45,7 @@ JOINERS = "\u200c\u200d"
 
 
 def run_title(run: str, history: History) -> str:
-    """Return what a figure shows the result of, e.g. ``guided on digits, seed 0``.
-
-    Args:
-        run: Method and data set.
-        history: The training; its seed is the one that counts, whatever the seed of this run.
-    """
+    """Return ``guided on digits`` with the seed that its training had, whatever this run's is."""
     # (Histories that were stored before they held their seed remain readable.)
     return f"{run}, seed {history['seed'].iloc[0]}" if "seed" in history else run
 
@@ -96,13 +91,7 @@ def add_legend(
 ) -> None:
     """Put names and their colours to the right of all panels, or where ``options`` say.
 
-    Args:
-        place: What the legend belongs to.
-        names: One a colour.
-        colours: As ``#rrggbb``.
-        marker: matplotlib's name of its shape.
-        most: Lines of the legend; the last one says how many names are left out.
-        options: Of ``place.legend``.
+    Of more than ``most`` names the last line says how many are left out.
     """
     shown = names if len(names) <= most else names[: most - 1]
     handles = [

@@ -11,11 +11,7 @@ import numpy as np
 from kedro.io import DatasetError
 from numpy.typing import NDArray
 
-from guided_dml.comparison.names import (
-    in_order,
-    method_name,
-    section_name,
-)
+from guided_dml.comparison.names import in_order, method_name, section_name
 from guided_dml.comparison.records import Comparison, Partitions, RunRecord
 from guided_dml.figures.page import MOST_POINTS, Choice, Group
 from guided_dml.figures.plane import Points, to_plane
@@ -35,18 +31,19 @@ def panels(comparisons: Sequence[Comparison]) -> list[Methods]:
     known = all_methods(comparisons)
     found = []
     for comparison in comparisons:
+        about, methods = comparison.about, list(comparison.runs)
         means = [
             [mean_of(list(comparison.scores(method, score).values())) for score in SHOWN]
-            for method in comparison.runs
+            for method in methods
         ]
         panel = Methods(
-            title=section_name(comparison.about.data_set, comparison.about.protocol),
-            names=[method_name(method) for method in comparison.runs],
-            colours=[known.index(method) for method in comparison.runs],
+            title=section_name(about.data_set, about.protocol),
+            names=[method_name(method) for method in methods],
+            colours=[known.index(method) for method in methods],
             scores=list(SHOWN.values()),
             means=np.array([[mean.mean for mean in line] for line in means]),
             half_widths=np.array([[mean.half_width for mean in line] for line in means]),
-            seconds=np.array([comparison.seconds(method) for method in comparison.runs]),
+            seconds=np.array([comparison.seconds(method) for method in methods]),
         )
         found.append(panel)
     return found
@@ -78,15 +75,8 @@ def lowest_seeds(
 def map_rows(
     comparisons: Sequence[Comparison], embeddings: Partitions, most: int
 ) -> tuple[list[MapRow], list[str]]:
-    """Return the grid of embeddings, and the methods that are its columns.
-
-    Args:
-        comparisons: The rows.
-        embeddings: The stored queries of the runs.
-        most: Points of a map.
-    """
-    run_methods = {method for comparison in comparisons for method in comparison.runs}
-    columns = in_order(run_methods, METHODS)
+    """Return the grid of embeddings, ``most`` points a map, and the methods of its columns."""
+    columns = in_order({method for one in comparisons for method in one.runs}, METHODS)
     rows = []
     for comparison in comparisons:
         about, maps = comparison.about, lowest_seeds(comparison, embeddings)
@@ -121,10 +111,9 @@ def atlas_groups(
             if stored:
                 pictures[place] = stored["images"][:MOST_POINTS]
                 points = _points(name, arrays, stored)
-                sets.append(Choice(points, place, method))
             else:
                 (points,) = to_plane({name: arrays}, MOST_POINTS)
-                sets.append(Choice(points, None, method))
+            sets.append(Choice(points, place if stored else None, method))
         if sets:
             title = section_name(about.data_set, about.protocol)
             groups.append(Group(title, about.classes, sets))

@@ -1,5 +1,8 @@
 """The reporting pipeline: from every stored score to the report, on all data sets at once."""
 
+from collections.abc import Callable
+from typing import Any
+
 from kedro.pipeline import Node, Pipeline
 
 from guided_dml.comparison.records import read_comparisons
@@ -17,39 +20,16 @@ def create_pipeline() -> Pipeline:
 
     ``scores_text`` is stored nowhere: `kedro compare` prints it.
     """
+    runs, embeddings, images = "compared_runs", "scoreboard_embeddings", "scoreboard_images"
+    texts = ["comparison_markdown", "comparison_latex", "scores_text"]
+    steps: dict[Callable[..., Any], tuple[Any, Any]] = {
+        read_comparisons: (["comparisons", "scoreboard"], runs),
+        tabulate_scores: (runs, "comparison_table"),
+        write_report: (runs, texts),
+        draw_methods: (runs, ["comparison_figure", "cost_figure"]),
+        draw_embedding_grid: ([runs, embeddings], "embedding_grid_figure"),
+        write_atlas: ([runs, embeddings, images], "atlas_page"),
+    }
     return Pipeline(
-        [
-            Node(
-                read_comparisons,
-                ["comparisons", "scoreboard"],
-                "compared_runs",
-                name="read_comparisons",
-            ),
-            Node(tabulate_scores, ["compared_runs"], "comparison_table", name="tabulate_scores"),
-            Node(
-                write_report,
-                ["compared_runs"],
-                ["comparison_markdown", "comparison_latex", "scores_text"],
-                name="write_report",
-            ),
-            Node(
-                draw_methods,
-                ["compared_runs"],
-                ["comparison_figure", "cost_figure"],
-                name="draw_methods",
-            ),
-            Node(
-                draw_embedding_grid,
-                ["compared_runs", "scoreboard_embeddings"],
-                "embedding_grid_figure",
-                name="draw_embedding_grid",
-            ),
-            Node(
-                write_atlas,
-                ["compared_runs", "scoreboard_embeddings", "scoreboard_images"],
-                "atlas_page",
-                name="write_atlas",
-            ),
-        ],
-        tags="report",
+        [Node(step, *data, name=step.__name__) for step, data in steps.items()], tags="report"
     )

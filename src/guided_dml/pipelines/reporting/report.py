@@ -99,25 +99,22 @@ def _scores_table(comparison: Comparison, values: pd.DataFrame) -> Table:
     for score in SHOWN:
         means = values.xs(score, level="score")["mean"]
         best[score] = round(100 * means.max(), 2) if len(means) > 1 else math.nan
-    groups = []
+    rows = []
     for method, runs in comparison.runs.items():
         cells = [Cell(method_name(method)), Cell(str(len(runs)))]
         for score in SHOWN:
             value = values.loc[(method, score)]
             text = percent(value["mean"], value["half_width"])
             cells.append(Cell(text, bold=round(100 * value["mean"], 2) == best[score]))
-        seen = [sum(run.images_seen.values()) for run in runs]
-        cells.append(Cell(_amount(median(seen))))
-        cells.append(Cell(_seconds(comparison.seconds(method))))
-        groups.append([cells])
+        seen = _amount(median(sum(run.images_seen.values()) for run in runs))
+        rows.append([*cells, Cell(seen), Cell(_seconds(comparison.seconds(method)))])
     pixels = [percent(comparison.about.pixel_scores.get(score, math.nan)) for score in SHOWN]
-    line = ["Raw pixels (1-NN)", DASH, *pixels, DASH, DASH]
     return Table(
         "Scores in %: mean ± half width of the 95 % Student-t interval over n seeds. Bold: the "
         "best mean. Images seen (student and teacher together) and seconds of a run are "
         "medians. Raw pixels (1-NN): the nearest neighbour without any training.",
         ["Method", "n", *SHOWN.values(), "Images seen", "Seconds"],
-        [[row for group in groups for row in group], [[Cell(text) for text in line]]],
+        [rows, _cells([["Raw pixels (1-NN)", DASH, *pixels, DASH, DASH]])],
     )
 
 
@@ -136,13 +133,13 @@ def _paper_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
             rows[2].append(percent(value["difference_to_paper"], form="+.2f"))
             if paper.doubt:
                 notes.append(f"* {name} of {method_name(method)}: no target, {paper.doubt}.")
-        groups.append([[Cell(text) for text in row] for row in rows])
+        groups.append(_cells(rows))
     if not groups:
         return None
-    others = departures(about.parameters)
+    others = "; ".join(departures(about.parameters))
     setting = "The paper's images, epochs, backbone and dimension."
     if others:
-        setting = f"Not the paper's setting: {'; '.join(others)}."
+        setting = f"Not the paper's setting: {others}."
     return Table(
         f"Beside the paper's figures (10 runs), with the difference in points. {setting}",
         ["Method", "", *SHOWN.values()],
@@ -159,17 +156,14 @@ def _tests_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
     seeds, groups = {run.seed for run in comparison.runs[OURS]}, []
     for method in others:
         count = str(len(seeds & {run.seed for run in comparison.runs[method]}))
-        rows = [
-            [method_name(method), count, "difference"],
-            ["", "", "p (Holm)"],
-            ["", "", "effect size"],
-        ]
+        rows = [[method_name(method), count, "difference"]]
+        rows += [["", "", "p (Holm)"], ["", "", "effect size"]]
         for score in SHOWN:
             value = values.loc[(method, score)]
             rows[0].append(percent(value["guided_minus"], value["guided_minus_half_width"], "+.2f"))
             rows[1].append("< 0.001" if value["p_holm"] < 0.001 else shown(value["p_holm"], ".3f"))
             rows[2].append(shown(value["effect_size"], "+.2f"))
-        groups.append([[Cell(text) for text in row] for row in rows])
+        groups.append(_cells(rows))
     return Table(
         "Guided minus each method over the n seeds that both ran with: mean difference in points "
         "± half width of its 95 % interval; p of the paired t-test after Holm's correction over "
@@ -178,6 +172,10 @@ def _tests_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
         groups,
         labels=3,
     )
+
+
+def _cells(rows: list[list[str]]) -> list[list[Cell]]:
+    return [[Cell(text) for text in row] for row in rows]
 
 
 def shown(value: float, form: str = ".2f") -> str:

@@ -91,12 +91,7 @@ def latex(sections: Iterable[Section]) -> str:
         rf"\section*{{{escaped(HEADING)}}}",
     ]
     for section in sections:
-        lines += [
-            "",
-            rf"\subsection*{{{escaped(section.title)}}}",
-            "",
-            escaped(section.facts),
-        ]
+        lines += ["", rf"\subsection*{{{escaped(section.title)}}}", "", escaped(section.facts)]
         for table in section.tables:
             lines += ["", *_latex_table(table)]
         lines += ["", r"\clearpage"]
@@ -125,10 +120,8 @@ def _latex_table(table: Table) -> list[str]:
 
 
 def _latex_row(cells: Iterable[Cell]) -> str:
-    shown = (
-        rf"\textbf{{{escaped(cell.text)}}}" if cell.bold else escaped(cell.text) for cell in cells
-    )
-    return " & ".join(shown) + r" \\"
+    texts = ((escaped(cell.text), cell.bold) for cell in cells)
+    return " & ".join(rf"\textbf{{{text}}}" if bold else text for text, bold in texts) + r" \\"
 
 
 def escaped(text: str) -> str:
