@@ -77,8 +77,9 @@ cli.command_class = Command
 @cli.command(params=framework_run.params, help=framework_run.help)
 def run(**options: Any) -> None:
     """Run pipelines like the framework does, but check all names first."""
+    source = click.get_current_context().get_parameter_source
     for name, value in options.items():  # (",": all steps would run)
-        if value == [] and _given(name):
+        if value == [] and source(name) is ParameterSource.COMMANDLINE:
             raise InputError(f"--{name.replace('_', '-')} is given, but names nothing")
     run_options.check(_project(), options)
     kedro_run(**options)
@@ -108,7 +109,7 @@ def compare(
     project = _project()
     outcome = compare(
         project,
-        _chosen(_data_sets(project), envs, "data set"),
+        _chosen(run_options.data_sets(project / "conf"), envs, "data set"),
         _chosen(list(METHODS), methods, "method"),
         seeds,
         protocol,
@@ -139,11 +140,10 @@ def tune(
     from guided_dml.comparison.tune import tune
 
     project = _project()
-    known("data set", [env], _data_sets(project))
+    known("data set", [env], run_options.data_sets(project / "conf"))
     known("method", [method], METHODS)
     overrides = _overrides(**settings)
-    where = (workers, scheduler)
-    tune(project, env, method, trials, overrides, *where, click.echo, replace)
+    tune(project, env, method, trials, overrides, workers, scheduler, click.echo, replace)
 
 
 for command in (compare, tune):
@@ -181,17 +181,8 @@ def mlflow(port: int) -> None:
     click.echo(f"the runs are recorded at {store}")
 
 
-def _given(option: str) -> bool:
-    source = click.get_current_context().get_parameter_source(option)
-    return source is ParameterSource.COMMANDLINE
-
-
 def _project() -> Path:
     return find_kedro_project(Path.cwd()) or Path.cwd()
-
-
-def _data_sets(project: Path) -> list[str]:
-    return run_options.data_sets(project / "conf")
 
 
 def _chosen(names: Sequence[str], asked: str, what: str) -> list[str]:
@@ -222,10 +213,8 @@ def _plain(error: BaseException | None) -> str | None:
             return str(error)
         if isinstance(error, OSError) and error.errno is not None:
             where = f"{error.filename}: " if error.filename else ""
-            return (
-                f"{where}{error.strerror}; the versions stored before are whole, mend this and "
-                "run again"
-            )
+            before = "the versions stored before are whole"
+            return f"{where}{error.strerror}; {before}, mend this and run again"
         if isinstance(error, KedroCliError):
             return error.message
         if isinstance(error, BROKEN):

@@ -58,11 +58,7 @@ class Experiment(NamedTuple):
     id: str
 
     def find(self, key: dict[str, str]) -> Run | None:
-        """Return the run with a tag that no other run has.
-
-        Args:
-            key: The tag and its value.
-        """
+        """Return the run with a tag that no other run has, if there is one."""
         ((tag, value),) = key.items()
         found = self.client.search_runs([self.id], f'tags.{tag} = "{value}"', max_results=1)
         return found[0] if found else None
@@ -83,10 +79,10 @@ class TrackedRun:
         """Open the run, or go on with it.
 
         Args:
-            experiment: Of the run.
+            experiment: Where it belongs.
             key: A tag that no other run has.
-            name: Of the run.
-            tags: Of the run.
+            name: What it is called.
+            tags: Its others.
             parameters: Nested; logged under their full names (``student.epochs``).
             now: When it begins, in ms since 1970.
         """
@@ -151,13 +147,7 @@ class TrackedRun:
 
 
 def made_with(source: str, git: dict[str, Any], libraries: dict[str, str]) -> dict[str, str]:
-    """Return the tags that say where a run comes from.
-
-    Args:
-        source: The command.
-        git: ``commit`` and ``dirty``.
-        libraries: Their versions.
-    """
+    """Return the tags that say where a run comes from: command, state of git, versions."""
     return {
         "mlflow.user": _user(),
         "mlflow.source.name": source,
@@ -181,12 +171,7 @@ def reason(error: Exception) -> str:
 
 
 def open_experiment(project: Path, name: str) -> Experiment:
-    """Return an experiment; close the runs that killed processes left open.
-
-    Args:
-        project: The project's folder.
-        name: The data set's.
-    """
+    """Return a data set's experiment; close the runs that killed processes left open."""
     uri = store_uri(project)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -216,9 +201,6 @@ def store_uri(project: Path) -> str:
 
     Beside its place and by one process at a time: one that is killed on the way, or two that
     begin at once, would leave a broken database.
-
-    Args:
-        project: The project's folder.
 
     Raises:
         InputError: The project's database is locked or damaged.

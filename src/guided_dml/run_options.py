@@ -19,11 +19,7 @@ def data_sets(conf: Path) -> list[str]:
 
 
 def check(project: Path, options: dict[str, Any]) -> None:
-    """Check all that names something.
-
-    Args:
-        project: Its folder.
-        options: Of `kedro run`, as the framework's function takes them.
+    """Check all options of `kedro run` that name something.
 
     Raises:
         InputError: The first that is wrong, and what is known.
@@ -86,11 +82,8 @@ def _check_filters(chosen: Pipeline, options: dict[str, Any]) -> None:
     spaces = {node.namespace for node in chosen.nodes if node.namespace}
     names = {
         "tags": tags,
-        "from_nodes": steps,
-        "to_nodes": steps,
-        "node_names": steps,
-        "from_inputs": data,
-        "to_outputs": data,
+        **dict.fromkeys(["from_nodes", "to_nodes", "node_names"], steps),
+        **dict.fromkeys(["from_inputs", "to_outputs"], data),
         "namespaces": spaces,
     }
     given = []

@@ -150,12 +150,6 @@ class Recorder:
     """Writes a session's entries down, and records them in a thread, one after the other."""
 
     def __init__(self, project: Path, session: str) -> None:
-        """Start the thread.
-
-        Args:
-            project: The project's folder.
-            session: Its id.
-        """
         self._project, self._entries = project, SimpleQueue[str | None]()
         self._written: FileIO | None = None
         with suppress(OSError):  # (a disk that is full or read-only: there is only MLflow then)
@@ -194,18 +188,15 @@ class Recorder:
 
 
 def record(project: Path, entries: Iterable[Any], warn: Callable[[Exception], None]) -> bool:
-    """Record a run in MLflow.
+    """Record a run in MLflow, and tell whether all of it is there; ``warn`` hears of one error.
 
     Of each kind of entry only one may fail: a server that is gone costs time with every attempt,
     and without a place for files there are still the scores.
 
     Args:
-        project: The project's folder.
+        project: Its folder.
         entries: What is to be done, with which arguments; the first opens the run.
         warn: Is told of the first error.
-
-    Returns:
-        Whether everything is recorded.
     """
     run, given_up = None, set[str]()
     for what, content in entries:
@@ -224,11 +215,7 @@ def record(project: Path, entries: Iterable[Any], warn: Callable[[Exception], No
 
 
 def upload_pending(project: Path) -> None:
-    """Record what earlier runs could not, those among them that were killed.
-
-    Args:
-        project: The project's folder.
-    """
+    """Record what earlier runs of a project could not, those among them that were killed."""
     for path in sorted((project / PENDING).glob("*.jsonl")):
         with path.open(errors="replace") as file:
             try:

@@ -62,17 +62,9 @@ def compare(
 ) -> Outcome:
     """Run what is not on the scoreboard yet, upload it, and write the report.
 
-    Args:
-        project: The project's folder.
-        data_sets: Environments.
-        methods: Which ones.
-        seeds: How many, from 0.
-        protocol: ``equal`` or ``tuned``.
-        overrides: Parameters on top of the environments'.
-        workers: Processes on this machine.
-        scheduler: Address of a running cluster, in their place.
-        say: Is told of every run that ends, and the scores of all.
-        refresh: Whether finished runs that lack a score are run anew.
+    So many ``seeds``, from 0; ``overrides`` are parameters on top of the environments'. Runs are
+    computed by :func:`cluster`, ``say`` is told of each that ends. ``refresh`` runs finished ones
+    anew that lack a score.
 
     Raises:
         InputError: Nothing to run, a wrong parameter, missing raw data, no such cluster.

@@ -84,15 +84,10 @@ class Plan:
 def plan_data_set(
     project: Path, data_set: str, protocol: str, methods: list[str], seeds: int, overrides: Nested
 ) -> Plan:
-    """Prepare a data set, unless that is done, and plan its runs.
+    """Prepare a data set, unless that is done, and plan its runs with so many seeds, from 0.
 
-    Args:
-        project: The project's folder.
-        data_set: The environment.
-        protocol: ``tuned`` lays each method's tuned settings below ``overrides``.
-        methods: Which ones.
-        seeds: How many, from 0.
-        overrides: Parameters on top of the environment's.
+    ``overrides`` are parameters on top of the environment's; the protocol ``tuned`` lays each
+    method's tuned settings below them.
 
     Raises:
         InputError: A parameter is wrong, raw data are missing, or a method is not tuned.
@@ -111,10 +106,8 @@ def plan_data_set(
         contents = [content_hash(Path(catalog[name]._get_load_path())) for name in PREPARED]
         data_version = hash_of(contents)
         keys = {
-            method: settings_key(
-                validated(merged(parameters, on_top[method])), method, data_version
-            )
-            for method in METHODS
+            method: settings_key(validated(merged(parameters, layer)), method, data_version)
+            for method, layer in on_top.items()
         }
         about = About.model_validate(
             {
@@ -132,12 +125,7 @@ def plan_data_set(
         catalog.save("scoreboard_images", images)
     runs = [
         Run(
-            data_set=data_set,
-            protocol=protocol,
-            method=method,
-            seed=seed,
-            settings=keys[method],
-            data_version=data_version,
+            *(data_set, protocol, method, seed, keys[method], data_version),
             parameters=merged(on_top[method], {"seed": seed}),
             versions=dict.fromkeys(READ, version),
         )

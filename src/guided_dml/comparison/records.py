@@ -149,19 +149,13 @@ def way(method: str) -> list[str]:
 
 
 def settings_key(parameters: Parameters, method: str, data_version: str) -> str:
-    """Return the key of a run's settings.
+    """Return the key of what a method's pipelines read, and of its prepared data.
 
     Parameters that came later are not part of it while they have their defaults.
-
-    Args:
-        parameters: All parameters of the run.
-        method: Only what its pipelines read is part of the key.
-        data_version: Hash of the prepared data.
     """
-    values = dict(flat(parameters.model_dump(exclude_defaults=True)))
     read = {
         name: value
-        for name, value in values.items()
+        for name, value in flat(parameters.model_dump(exclude_defaults=True))
         if f"{name}.".startswith(_read_by(method)) and name not in NOT_SETTINGS
     }
     return hash_of([method, data_version, read])
@@ -181,12 +175,7 @@ def _read_by(method: str) -> tuple[str, ...]:
 
 
 def finished(project: Path, run: str) -> RunRecord | None:
-    """Return the record of a run, if it is on the scoreboard and sound.
-
-    Args:
-        project: The project's folder.
-        run: Its place.
-    """
+    """Return the record of a run by its place, if it is on the scoreboard and sound."""
     path = project / SCOREBOARD / f"{run}.json"
     if not path.exists():
         return None

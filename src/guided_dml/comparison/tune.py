@@ -60,17 +60,9 @@ def tune(
     """Try settings until there are ``trials`` of them, those of earlier commands included.
 
     The first are the environment's own, so that the best are no worse than those on these images.
-
-    Args:
-        project: The project's folder.
-        data_set: The environment.
-        method: Which one.
-        trials: How many in all.
-        overrides: Parameters on top of the environment's, the same in all trials.
-        workers: Processes on this machine.
-        scheduler: Address of a running cluster, in their place.
-        say: Is told of every trial that ends.
-        replace: Whether stored settings give way whatever they are.
+    ``overrides`` are parameters on top of the environment's, the same in all trials, which are
+    computed by :func:`cluster`; ``say`` is told of each that ends. With ``replace`` stored settings
+    give way whatever they are.
 
     Returns:
         The file of the best settings: those stored stay where they were found with other

@@ -15,6 +15,9 @@ from guided_dml.mlflow_store import TrackedRun, made_with, open_experiment, reas
 
 logger = logging.getLogger(__name__)
 
+#: What a run took.
+COST = ("seconds", "peak_memory_mb", "peak_gpu_memory_mb")
+
 
 class Uploader:
     """MLflow's side of the comparison on one data set; trouble there is a warning, once."""
@@ -53,11 +56,8 @@ class Uploader:
     def _upload(self, record: RunRecord) -> None:
         key = {"scoreboard": record.id}
         known = self._experiment.find(key)
-        if (
-            known is not None
-            and known.info.status == "FINISHED"
-            and record.scores.keys() <= known.data.metrics.keys()
-        ):
+        uploaded = {*known.data.metrics} if known and known.info.status == "FINISHED" else set()
+        if record.scores.keys() <= uploaded:
             return
         facts = ("data_set", "protocol", "method", "seed", "data_version", "device", "finished")
         tags = {name.replace("_", " "): str(getattr(record, name)) for name in facts}
@@ -67,15 +67,7 @@ class Uploader:
         parameters = record.parameters.model_dump(exclude_unset=True)
         child = TrackedRun(self._experiment, key, name, tags, parameters)
         child.log_data(record.data_set, record.data_version)
-        child.log_metrics(
-            [
-                record.scores
-                | {
-                    "seconds": record.seconds,
-                    "peak_memory_mb": record.peak_memory_mb,
-                    "peak_gpu_memory_mb": record.peak_gpu_memory_mb,
-                    "images_seen": sum(record.images_seen.values()),
-                }
-            ]
-        )
+        cost = {name: getattr(record, name) for name in COST}
+        seen = {"images_seen": sum(record.images_seen.values())}
+        child.log_metrics([record.scores | cost | seen])
         child.finish("FINISHED")

@@ -14,6 +14,13 @@ from guided_dml.comparison.records import RunRecord, finished, settings_key, way
 from guided_dml.comparison.sessions import InMemoryRunner, Nested, session
 from guided_dml.errors import InputError
 from guided_dml.parameters import validated
+from guided_dml.provenance import (
+    git_state,
+    library_versions,
+    peak_gpu_memory_mb,
+    peak_memory_mb,
+    start_peak_memory,
+)
 
 #: A session is alone in its process: hooks and PyTorch's switches are shared.
 _alone = threading.Lock()
@@ -34,14 +41,6 @@ def compute(project: str, planned: Run, store: bool = True) -> RunRecord:
         InputError: The configuration is not the one that the run was planned with, or its
             training failed for a reason that the user can mend.
     """
-    from guided_dml.provenance import (
-        git_state,
-        library_versions,
-        peak_gpu_memory_mb,
-        peak_memory_mb,
-        start_peak_memory,
-    )
-
     method, runner = planned.method, InMemoryRunner()
     # Read before the training: what is edited meanwhile is not what it computes with.
     made_with = {"git": git_state(Path(project)), "libraries": library_versions()}
