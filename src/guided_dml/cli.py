@@ -93,32 +93,14 @@ def run(**options: Any) -> None:
     "--protocol", type=click.Choice(["equal", "tuned"]), default="equal", show_default=True
 )
 @click.option("--refresh", is_flag=True, help="Run those anew that lack a score that came later.")
-def compare(
-    envs: str,
-    methods: str,
-    seeds: int,
-    protocol: str,
-    refresh: bool,
-    workers: int | None,
-    scheduler: str | None,
-    **settings: Any,
-) -> None:
+def compare(envs: str, methods: str, **options: Any) -> None:
     """Run methods over data sets and seeds, and report; run again, it goes on."""
     from guided_dml.comparison.experiment import compare
 
     project = _project()
-    outcome = compare(
-        project,
-        _chosen(run_options.data_sets(project / "conf"), envs, "data set"),
-        _chosen(list(METHODS), methods, "method"),
-        seeds,
-        protocol,
-        _overrides(**settings),
-        workers,
-        scheduler,
-        say=click.echo,
-        refresh=refresh,
-    )
+    data_sets = _chosen(run_options.data_sets(project / "conf"), envs, "data set")
+    chosen = _chosen(list(METHODS), methods, "method")
+    outcome = compare(project, data_sets, chosen, say=click.echo, **_passed_on(**options))
     sys.exit(1 if outcome.failed else 0)
 
 
@@ -127,23 +109,14 @@ def compare(
 @click.option("--method", required=True, help="Such as margin.")
 @click.option("--trials", type=int, default=50, show_default=True, help="In all.")
 @click.option("--replace", is_flag=True, help="Whatever is stored, even if it is better.")
-def tune(
-    env: str,
-    method: str,
-    trials: int,
-    replace: bool,
-    workers: int | None,
-    scheduler: str | None,
-    **settings: Any,
-) -> None:
+def tune(env: str, method: str, **options: Any) -> None:
     """Find a method's best settings on the validation images; run again, it goes on."""
     from guided_dml.comparison.tune import tune
 
     project = _project()
     known("data set", [env], run_options.data_sets(project / "conf"))
     known("method", [method], METHODS)
-    overrides = _overrides(**settings)
-    tune(project, env, method, trials, overrides, workers, scheduler, click.echo, replace)
+    tune(project, env, method, say=click.echo, **_passed_on(**options))
 
 
 for command in (compare, tune):
@@ -192,17 +165,17 @@ def _chosen(names: Sequence[str], asked: str, what: str) -> list[str]:
     return list(dict.fromkeys(wanted))
 
 
-def _overrides(
-    epochs: int | None, images_per_class: int | None, params: dict[str, Any]
+def _passed_on(
+    epochs: int | None, images_per_class: int | None, params: dict[str, Any], **others: Any
 ) -> dict[str, Any]:
-    """Return the parameters that the options of a comparison change."""
+    """Return the options of many runs with those that stand for parameters as ``overrides``."""
     from guided_dml.comparison.sessions import merged
 
     short = {
         "student": {} if epochs is None else {"epochs": epochs},
         "data": {} if images_per_class is None else {"images_per_class": images_per_class},
     }
-    return merged(short, params)
+    return others | {"overrides": merged(short, params)}
 
 
 def _plain(error: BaseException | None) -> str | None:

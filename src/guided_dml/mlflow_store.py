@@ -45,13 +45,7 @@ PLACES = (("experiments", "artifact_location"), ("runs", "artifact_uri"))
 
 
 class Experiment(NamedTuple):
-    """MLflow's runs of one data set.
-
-    Attributes:
-        project: The project's folder.
-        client: Of the store.
-        id: The experiment's.
-    """
+    """MLflow's runs of one data set."""
 
     project: Path
     client: MlflowClient
@@ -93,14 +87,10 @@ class TrackedRun:
         tags = {name: value[:LONGEST_TAG] for name, value in tags.items()}
         run = experiment.find(key) or self._client.create_run(experiment.id, now, tags, name)
         self.id: str = run.info.run_id
-        named = [
-            Param(name, str(value)[:LONGEST_PARAMETER])
-            for name, value in flat(parameters)
-            if name not in run.data.params
-        ]
-        self._client.log_batch(self.id, tags=[RunTag(*tag) for tag in tags.items()])
-        for start in range(0, len(named), AT_ONCE):
-            self._client.log_batch(self.id, params=named[start : start + AT_ONCE])
+        known, every = run.data.params, flat(parameters)
+        named = [Param(n, str(value)[:LONGEST_PARAMETER]) for n, value in every if n not in known]
+        self._log("tags", [RunTag(*tag) for tag in tags.items()])
+        self._log("params", named)
 
     def log_metrics(
         self, rows: list[dict[str, Any]], prefix: str = "", first: int = 0, now: int | None = None
@@ -122,8 +112,12 @@ class TrackedRun:
             for name, value in flat(row, prefix)
             if isinstance(value, int | float) and name != f"{prefix}epoch"
         ]
-        for start in range(0, len(metrics), AT_ONCE):
-            self._client.log_batch(self.id, metrics=metrics[start : start + AT_ONCE])
+        self._log("metrics", metrics)
+
+    def _log(self, kind: str, entities: list[Any]) -> None:
+        for start in range(0, len(entities), AT_ONCE):
+            some: Any = {kind: entities[start : start + AT_ONCE]}
+            self._client.log_batch(self.id, **some)
 
     def log_data(self, name: str, digest: str, **_: Any) -> None:
         """Name the data set that the run reads."""

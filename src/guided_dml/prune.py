@@ -19,13 +19,7 @@ ABANDONED = 24 * 3600
 
 @dataclass
 class Pruned:
-    """What came of it.
-
-    Attributes:
-        removed: Number of versions.
-        freed: Bytes, of versions and checkpoints.
-        failed: Path and reason of what could not be removed.
-    """
+    """How many versions were removed, how many bytes freed, and what could not be removed: why."""
 
     removed: int = 0
     freed: int = 0
@@ -52,11 +46,8 @@ def prune_versions(data: Path, keep: int) -> Pruned:
 
     A version is ``.../NAME/VERSION/NAME``. One that a killed run never finished, so without its
     file, does not count as a version and goes if it is older than the newest that is whole.
-    Checkpoints of trainings that nobody took up again for a day go as well.
-
-    Args:
-        data: The project's data folder; what its folders link to is part of it.
-        keep: How many to keep of each, at least 1.
+    Checkpoints of trainings that nobody took up again for a day go as well. What folders in
+    ``data`` link to is part of it.
     """
     pruned = Pruned()
     for versions in _datasets(data):

@@ -31,10 +31,6 @@ class Run(NamedTuple):
     """One training and its scores.
 
     Attributes:
-        data_set: The environment.
-        protocol: ``equal`` or ``tuned``.
-        method: Whose pipeline.
-        seed: Of the run.
         settings: The key of everything else.
         data_version: Hash of the prepared data.
         parameters: What the session is given on top of the environment's parameters.

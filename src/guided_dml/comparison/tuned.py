@@ -17,11 +17,9 @@ class Found(BaseModel):
 
     Attributes:
         score: The best trial's MAP@R on the validation images, in [0, 1].
-        trials: How many were compared.
-        shared: The key of what they had in common: parameters and prepared data.
+        shared: The key of what all trials had in common: parameters and prepared data.
         parameters: What was asked for in all trials, on top of the data set's own.
         data_version: Hash of the prepared data.
-        commit: Of the code.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, extra="forbid")

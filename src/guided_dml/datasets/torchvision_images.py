@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import io
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,8 @@ class TorchvisionDataset(ReadOnlyImages):
             InputError: The files are missing and cannot be downloaded, or are damaged.
         """
         files = self._files()
-        differing = _differing(files)
+        sums = files.items()
+        differing = [path.name for path, md5 in sums if not check_integrity(str(path), md5)]
         if differing and self.verify:
             raise InputError(
                 f"{self.path}: not the published {self.name}: the checksums of "
@@ -100,7 +101,7 @@ class TorchvisionDataset(ReadOnlyImages):
                 "source": f"torchvision {self.name}",
                 "fingerprint": self._fingerprint(files),
                 "checksums_differ": differing,
-                "checksums_unknown": [path.name for path, md5 in files.items() if md5 is None],
+                "checksums_unknown": [path.name for path, md5 in sums if md5 is None],
             },
         )
 
@@ -157,7 +158,9 @@ class TorchvisionDataset(ReadOnlyImages):
             f"{missing} and the download failed; connect to the network, or put a copy there in "
             "torchvision's layout"
         )
-        with failing_as(failed), _bars_on_terminals_only():
+        # (progress bars on terminals only)
+        bars = contextlib.redirect_stderr(sys.stderr if sys.stderr.isatty() else io.StringIO())
+        with failing_as(failed), bars:
             published = self._published
             if self.name.startswith("CIFAR"):
                 # (its constructor would also unpickle what came)
@@ -178,10 +181,6 @@ class TorchvisionDataset(ReadOnlyImages):
         return type(self.name, (published,), changes)(self.path, download=download, **part)
 
 
-def _differing(files: dict[Path, str | None]) -> list[str]:
-    return [path.name for path, md5 in files.items() if not check_integrity(str(path), md5)]
-
-
 def _check_idx(path: Path) -> None:
     """Raise InputError if a file is not the bytes that its name and its header announce."""
     with failing_as(f"{path}: truncated, or no such IDX file; delete it to download it anew"):
@@ -195,12 +194,3 @@ def _arrays(opened: Any) -> tuple[np.ndarray, np.ndarray]:
     images = np.asarray(opened.data)
     labels = np.asarray(getattr(opened, "targets", getattr(opened, "labels", None)), np.int64)
     return images[:, None] if images.ndim == 3 else images, labels
-
-
-@contextlib.contextmanager
-def _bars_on_terminals_only() -> Iterator[None]:
-    if sys.stderr.isatty():
-        yield
-    else:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield

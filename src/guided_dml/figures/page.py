@@ -27,8 +27,7 @@ class Choice(NamedTuple):
     """A set of points that can be chosen on a page.
 
     Attributes:
-        points: The set.
-        picture: The key of its images; None for points without images.
+        picture: The key of the images; None for points without images.
         kind: Who changes the group stays with the same kind of set, where there is one.
     """
 
@@ -42,9 +41,6 @@ class Group:
     """What is chosen first on a page: a data set, whose sets share their classes.
 
     Attributes:
-        name: Of the group.
-        classes: The class names.
-        sets: What can be chosen in the group.
         one_window: Whether all sets are shown in the same window of coordinates, so that
             changing the set shows what moved; otherwise each has its own.
     """

@@ -18,13 +18,7 @@ RIGHT, WRONG = "#2e8b57", "#d62728"
 
 
 class Pictures(NamedTuple):
-    """A set of images, as shown.
-
-    Attributes:
-        images: uint8 ``[N, C, H, W]``.
-        labels: int64 ``[N]``.
-        names: What each image is called.
-    """
+    """A set of images, uint8 ``[N, C, H, W]``, with the labels and names that are shown."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]

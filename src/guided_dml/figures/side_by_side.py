@@ -38,10 +38,9 @@ class Methods:
     """The methods of one panel.
 
     Attributes:
-        title: Of the panel.
         names: Of the methods.
         colours: The place of each method in the palette, the same in all panels.
-        scores: Names of the scores.
+        scores: Their names.
         means: float64 ``[methods, scores]``, in [0, 1]; NaN where no run has the score.
         half_widths: float64 ``[methods, scores]``, of the 95 % intervals; NaN for one run.
         seconds: float64 ``[methods]``, median of a run.
@@ -58,13 +57,7 @@ class Methods:
 
 @dataclass(frozen=True)
 class MapRow:
-    """One row of the grid of embeddings.
-
-    Attributes:
-        title: Of the row.
-        classes: The class names.
-        maps: What to draw in each column; None where there is nothing.
-    """
+    """One row of the grid of embeddings: a map for each column, None where there is none."""
 
     title: str
     classes: list[str]

@@ -52,11 +52,9 @@ class VersionHooks:
         for name in COMPARED:
             if name in read and not self._catalog.exists(name):
                 raise InputError(f"no {name} stored; first run `kedro compare`")
-        nowhere = {name for name in read if name not in self._catalog}
+        nowhere = one_of(name for name in read if name not in self._catalog)
         if nowhere:
-            raise InputError(
-                f"{one_of(nowhere)}: stored nowhere; run the step that makes it as well"
-            )
+            raise InputError(f"{nowhere}: stored nowhere; run the step that makes it as well")
         if run_params["only_missing_outputs"]:  # (what is there is read in place of made)
             read |= {name for name in pipeline.all_outputs() if self._catalog.exists(name)}
         asked = run_params["load_versions"] or {}
@@ -88,12 +86,9 @@ class VersionHooks:
 
     def _read_by(self, node: Node) -> dict[str, Any]:
         """Return those of the defining parameters that a node reads, alone or in their block."""
-        read = [name.removeprefix("params:") for name in node.inputs if name.startswith("params:")]
-        return {
-            name: value
-            for name, value in self._parameters.items()
-            if any(f"{name}.".startswith(f"{block}.") for block in read)
-        }
+        read = tuple(f"{name[7:]}." for name in node.inputs if name.startswith("params:"))
+        every = self._parameters.items()
+        return {name: value for name, value in every if f"{name}.".startswith(read)}
 
     def _choose(self, datasets: dict[str, Versioned], asked: dict[str, str]) -> None:
         """Pin what one step saved together: to the version asked for, or to the newest whole."""

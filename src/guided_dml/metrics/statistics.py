@@ -23,11 +23,9 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over runs.
+    """A mean over ``n`` runs (NaN without runs).
 
     Attributes:
-        n: The number of runs.
-        mean: NaN without runs.
         half_width: Of the 95 % Student-t interval around the mean; NaN for fewer than two runs.
     """
 

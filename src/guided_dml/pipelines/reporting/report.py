@@ -32,8 +32,6 @@ class Table:
     """A table.
 
     Attributes:
-        caption: What it shows.
-        header: The names of the columns.
         groups: Rows that belong together.
         labels: How many of the columns name the row.
         notes: Sentences below it.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from itertools import chain
 
 import pandas as pd
 
@@ -30,13 +32,8 @@ def long_table(comparisons: Iterable[Comparison]) -> pd.DataFrame:
     minus the method. What there is not is NaN.
     """
     published = paper_figures()
-    rows = [
-        row
-        for comparison in comparisons
-        for score in SCORES
-        for row in _rows(comparison, score, published)
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    rows = [_rows(one, score, published) for one in comparisons for score in SCORES]
+    return pd.DataFrame(chain.from_iterable(rows), columns=COLUMNS)
 
 
 def _rows(
@@ -52,15 +49,8 @@ def _rows(
     rows = []
     for method in comparison.runs:
         mean = mean_of(list(comparison.scores(method, score).values()))
-        row: Row = {
-            "data_set": about.data_set,
-            "protocol": about.protocol,
-            "method": method,
-            "score": score,
-            "n": mean.n,
-            "mean": mean.mean,
-            "half_width": mean.half_width,
-        }
+        row: Row = {"data_set": about.data_set, "protocol": about.protocol}
+        row |= {"method": method, "score": score, **asdict(mean)}
         paper = published.get((about.data_set, method, score))
         if paper:
             row["paper"] = paper.mean

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from guided_dml.metrics.names import SHOWN
 from guided_dml.pipelines.reporting.report import Cell, Section, Table
@@ -51,7 +51,7 @@ def markdown(sections: Iterable[Section]) -> str:
 
 
 def _markdown_table(table: Table) -> list[str]:
-    rows = [[_markdown_cell(cell) for cell in row] for group in table.groups for row in group]
+    rows = [_texts(row, _plain, "**{}**") for group in table.groups for row in group]
     left = _name_columns(table)
     header, *others = _aligned([[_plain(name).ljust(3) for name in table.header], *rows], left)
     ends = ("-" if at_left else ":" for at_left in left)
@@ -61,15 +61,14 @@ def _markdown_table(table: Table) -> list[str]:
 
 def _aligned(rows: list[list[str]], left: list[bool]) -> list[list[str]]:
     """Return the texts as wide as their columns, at the left or at the right."""
-    columns = []
-    for column, at_left in zip(zip(*rows, strict=True), left, strict=True):
-        width = max(map(len, column))
-        columns.append([text.ljust(width) if at_left else text.rjust(width) for text in column])
-    return [list(row) for row in zip(*columns, strict=True)]
+    widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    sides = ("<" if at_left else ">" for at_left in left)
+    forms = [f"{side}{width}" for side, width in zip(sides, widths, strict=True)]
+    return [list(map(format, row, forms)) for row in rows]
 
 
-def _markdown_cell(cell: Cell) -> str:
-    return f"**{_plain(cell.text)}**" if cell.bold else _plain(cell.text)
+def _texts(row: Iterable[Cell], plain: Callable[[str], str], bold: str) -> list[str]:
+    return [bold.format(plain(cell.text)) if cell.bold else plain(cell.text) for cell in row]
 
 
 def _plain(text: str) -> str:
@@ -108,20 +107,19 @@ def _latex_table(table: Table) -> list[str]:
         r"\setlength{\tabcolsep}{3.5pt}",
         rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
         r"\toprule",
-        _latex_row(Cell(name) for name in table.header),
+        _latex_row(map(escaped, table.header)),
     ]
     for number, group in enumerate(table.groups):
         lines.append(r"\addlinespace" if number else r"\midrule")
-        lines += [_latex_row(row) for row in group]
+        lines += [_latex_row(_texts(row, escaped, r"\textbf{{{}}}")) for row in group]
     lines += [r"\bottomrule", r"\end{tabular}"]
     for note in table.notes:
         lines += ["", rf"\smallskip {escaped(note)}"]
     return [*lines, r"\end{table}"]
 
 
-def _latex_row(cells: Iterable[Cell]) -> str:
-    texts = ((escaped(cell.text), cell.bold) for cell in cells)
-    return " & ".join(rf"\textbf{{{text}}}" if bold else text for text, bold in texts) + r" \\"
+def _latex_row(texts: Iterable[str]) -> str:
+    return " & ".join(texts) + r" \\"
 
 
 def escaped(text: str) -> str:
