@@ -76,7 +76,7 @@ class TrackedRun:
             experiment: Where it belongs.
             key: A tag that no other run has.
             name: What it is called.
-            tags: Its others.
+            tags: Besides.
             parameters: Nested; logged under their full names (``student.epochs``).
             now: When it begins, in ms since 1970.
         """
@@ -89,8 +89,9 @@ class TrackedRun:
         self.id: str = run.info.run_id
         known, every = run.data.params, flat(parameters)
         named = [Param(n, str(value)[:LONGEST_PARAMETER]) for n, value in every if n not in known]
-        self._log("tags", [RunTag(*tag) for tag in tags.items()])
-        self._log("params", named)
+        self._client.log_batch(self.id, tags=[RunTag(*tag) for tag in tags.items()])
+        for start in range(0, len(named), AT_ONCE):
+            self._client.log_batch(self.id, params=named[start : start + AT_ONCE])
 
     def log_metrics(
         self, rows: list[dict[str, Any]], prefix: str = "", first: int = 0, now: int | None = None
@@ -112,12 +113,8 @@ class TrackedRun:
             for name, value in flat(row, prefix)
             if isinstance(value, int | float) and name != f"{prefix}epoch"
         ]
-        self._log("metrics", metrics)
-
-    def _log(self, kind: str, entities: list[Any]) -> None:
-        for start in range(0, len(entities), AT_ONCE):
-            some: Any = {kind: entities[start : start + AT_ONCE]}
-            self._client.log_batch(self.id, **some)
+        for start in range(0, len(metrics), AT_ONCE):
+            self._client.log_batch(self.id, metrics=metrics[start : start + AT_ONCE])
 
     def log_data(self, name: str, digest: str, **_: Any) -> None:
         """Name the data set that the run reads."""
