@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -171,43 +170,36 @@ def for_each_group(query: Tensor, reference: Tensor, enough: Integers, work: Wor
     points, everywhere = query.numpy(), References.of(reference.numpy())
     hopeless = set[Precision]()
 
-    def in_region(rows: Integers, region: References) -> None:
-        near = region.near(points[rows], int(enough[rows].max()))
-        if len(rows) > GROUP[everywhere.many]:
-            for half in _halves(points, rows, len(rows) // 2):
-                in_region(half, near)
-            return
-        for part in np.array_split(rows, chunks(len(rows), len(near.rows))):
-            for precision in near.precisions(points[part]):
-                if not len(part) or precision in hopeless:
-                    continue
-                waiting = work(part, near.measured(points[part], precision))
-                if len(waiting) > 0.9 * len(part):  # (here it decides next to nothing)
-                    hopeless.add(precision)
-                part = waiting
+    def in_region(rows: Integers) -> None:
+        region = everywhere.near(points[rows], int(enough[rows].max()))
+        for group in _split(points, rows, GROUP[everywhere.many]):
+            near = region
+            if len(group) < len(rows):
+                near = region.near(points[group], int(enough[group].max()))
+            for part in np.array_split(group, chunks(len(group), len(near.rows))):
+                for precision in near.precisions(points[part]):
+                    if not len(part) or precision in hopeless:
+                        continue
+                    waiting = work(part, near.measured(points[part], precision))
+                    if len(waiting) > 0.9 * len(part):  # (here it decides next to nothing)
+                        hopeless.add(precision)
+                    part = waiting
 
-    regions = _regions(points, REGION[everywhere.many])
+    regions = _split(points, np.arange(len(points)), REGION[everywhere.many])
     threads = torch.get_num_threads()
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(in_region, regions, repeat(everywhere)):
+        for _ in pool.map(in_region, regions):
             pass
 
 
-def _regions(points: NDArray[Any], size: int) -> Iterator[Integers]:
-    """Yield rows of ``points``, halved until ``size`` suffices; all regions but one are full."""
-    waiting = [np.arange(len(points))]
-    while waiting:
-        rows = waiting.pop()
-        if len(rows) <= size:
-            yield rows
-        else:
-            waiting += _halves(points, rows, size * math.ceil(len(rows) / size / 2))
-
-
-def _halves(points: NDArray[Any], rows: Integers, half: int) -> tuple[Integers, Integers]:
-    """Split rows of ``points`` along their widest coordinate."""
-    some = points[rows]
+def _split(points: NDArray[Any], rows: Integers, size: int) -> Iterator[Integers]:
+    """Yield rows, halved along their widest coordinate to ``size``; all parts but one are full."""
+    if len(rows) <= size:
+        yield rows
+        return
+    some, half = points[rows], size * math.ceil(len(rows) / size / 2)
     with np.errstate(over="ignore"):
         widest = np.ptp(some, axis=0).argmax()
     order = rows[some[:, widest].argpartition(half)]
-    return order[:half], order[half:]
+    yield from _split(points, order[:half], size)
+    yield from _split(points, order[half:], size)
