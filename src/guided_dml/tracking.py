@@ -188,7 +188,7 @@ class Recorder:
 
 
 def record(project: Path, entries: Iterable[Any], warn: Callable[[Exception], None]) -> bool:
-    """Record a run in MLflow, and tell whether all of it is there; ``warn`` hears of one error.
+    """Record a run in MLflow, and tell whether all of it is there.
 
     Of each kind of entry only one may fail: a server that is gone costs time with every attempt,
     and without a place for files there are still the scores.
