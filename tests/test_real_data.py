@@ -24,14 +24,7 @@ def test_mnist_from_files_to_scores(project: Path) -> None:
         params={
             "tracking": False,
             "data": {"images_per_class": 100},
-            "gemini": {"epochs": 4, "learning_rate": 0.003},
-            "student": {
-                "stem": "own",
-                "epochs": 8,
-                "batch_size": 32,
-                "momentum": 0.9,
-                "schedule": "one_cycle",
-            },
+            "student": {"epochs": 8, "batch_size": 50},
             "compute": {"device": "cpu"},
         },
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from guided_dml.pipelines.teacher_embeddings.nodes import score_teacher
+from guided_dml.pipelines.teacher_embeddings.nodes import assess_teacher
 from guided_dml.types import Tensors
 
 #: Images 5, 2, 9 and 0 of a training set: two of class 0 at x = 0 and 2, two of class 1 above.
@@ -24,7 +24,7 @@ def teacher(height: float) -> Tensors:
 
 
 def test_scores_are_those_worked_out_by_hand(warned: list[str]) -> None:
-    scores = score_teacher(teacher(4.0), TRIPLETS, SPLIT, margin=2.3)
+    scores = assess_teacher(teacher(4.0), TRIPLETS, SPLIT, margin=2.3)
     # Triplets: |ap| = 2, |an| = 4 lacks 0.3 of the margin; |ap| = 2, |an| = sqrt(20) none.
     assert scores == pytest.approx(
         {
@@ -40,7 +40,7 @@ def test_scores_are_those_worked_out_by_hand(warned: list[str]) -> None:
 
 
 def test_classes_close_together_are_warned_of(warned: list[str]) -> None:
-    assert score_teacher(teacher(2.9), TRIPLETS, SPLIT, margin=2.0)["centre_ratio"] < 3
+    assert assess_teacher(teacher(2.9), TRIPLETS, SPLIT, margin=2.0)["centre_ratio"] < 3
     (message,) = warned
     assert "2.90 apart" in message
     assert "gemini.fresh_triplets=true" in message
@@ -48,9 +48,9 @@ def test_classes_close_together_are_warned_of(warned: list[str]) -> None:
 
 def test_classes_on_one_spot_each_have_a_finite_ratio(warned: list[str]) -> None:
     points = torch.tensor([[0.0, 0.0], [0.0, 4.0], [0.0, 0.0], [0.0, 4.0]])
-    scores = score_teacher({"embeddings": points, "labels": LABELS}, TRIPLETS, SPLIT, margin=3.0)
+    scores = assess_teacher({"embeddings": points, "labels": LABELS}, TRIPLETS, SPLIT, margin=3.0)
     assert 1e6 < scores["centre_ratio"] < float("inf")
     assert scores["triplet_violation"] == 0
     nowhere = {"embeddings": torch.zeros(4, 2), "labels": LABELS}
-    assert score_teacher(nowhere, TRIPLETS, SPLIT, margin=3.0)["centre_ratio"] == 0
+    assert assess_teacher(nowhere, TRIPLETS, SPLIT, margin=3.0)["centre_ratio"] == 0
     assert len(warned) == 1

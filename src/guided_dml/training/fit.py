@@ -112,7 +112,8 @@ def _step(
         loss = loss_of(model, batch)
     loss.backward()
     if parameters.clip_gradient_values is not None:
-        nn.utils.clip_grad_value_(model.parameters(), parameters.clip_gradient_values)
+        weights = (weight for group in optimiser.param_groups for weight in group["params"])
+        nn.utils.clip_grad_value_(weights, parameters.clip_gradient_values)
     with policy.forward_precision():  # (for the matrix products of Muon)
         optimiser.step()
     return loss.detach()

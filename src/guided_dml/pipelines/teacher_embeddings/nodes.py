@@ -61,7 +61,7 @@ def embed_with_gemini(
     }
 
 
-def score_teacher(
+def assess_teacher(
     teacher_embeddings: Tensors, triplets: Tensors, split: Tensors, margin: float
 ) -> dict[str, float]:
     """Measure how far the master has converged, on the images that it was trained on.

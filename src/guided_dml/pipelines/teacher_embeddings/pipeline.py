@@ -3,9 +3,9 @@
 from kedro.pipeline import Node, Pipeline
 
 from guided_dml.pipelines.teacher_embeddings.nodes import (
+    assess_teacher,
     draw_teacher,
     embed_with_gemini,
-    score_teacher,
     write_teacher_page,
 )
 
@@ -34,10 +34,10 @@ def create_pipeline() -> Pipeline:
                 tags="train",
             ),
             Node(
-                score_teacher,
+                assess_teacher,
                 ["teacher_embeddings", "triplets", "split", "params:gemini.margin"],
                 "gemini_scores",
-                name="score_teacher",
+                name="assess_teacher",
                 tags="score",
             ),
             Node(
