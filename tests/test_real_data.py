@@ -34,5 +34,5 @@ def test_mnist_from_files_to_scores(project: Path) -> None:
     assert report["checksums_differ"] == []
     assert set(report["test"]["images_of_class"].values()) == {100}
     scores = json.loads((reports / "guided" / "scores.json" / saved / "scores.json").read_text())
-    assert scores["recall_at_1"] > 0.5  # (chance is 0.1; measured 0.70)
+    assert scores["recall_at_1"] > 0.6  # (chance is 0.1; measured 0.78)
     assert scores["map_at_r"] > 0.25  # (chance is 0.01; measured 0.42)
