@@ -100,7 +100,7 @@ class TrainingParameters(Block):
     """Train 3x3 convolutions that a batch-norm follows with Muon, at this rate (null: with SGD)."""
     decay_norms_and_biases: bool = True
     """Whether weight decay pulls at them too."""
-    average: Weight = 0.0
+    average: Share = 0.0
     """How much of the running average of the weights a step keeps (0: the last weights count)."""
 
     @field_validator("nesterov")
@@ -136,7 +136,7 @@ class StudentParameters(TrainingParameters):
     gaussian_width: Positive
     pretrained: str | None = None
     """A safetensors file to start from, for a backbone of timm."""
-    target_scale: Positive | None = None
+    target_scale: Annotated[float, Field(ge=1e-3, le=1e4)] | None = None
     """RMS distance of the targets of guided and anchors from their mean while the network learns
     them; undone in the stored weights (null: as they are)."""
     flip: Literal["none", "random", "alternating"] = "none"
@@ -149,6 +149,8 @@ class StudentParameters(TrainingParameters):
     def _is_for_timm(cls, file: str | None, info: ValidationInfo) -> str | None:
         if file is not None and not info.data.get("backbone", "timm/").startswith("timm/"):
             raise ValueError("must be null unless student.backbone is timm/NAME")
+        if file is not None and not file.endswith(".safetensors"):
+            raise ValueError("must be a .safetensors file")
         return file
 
 

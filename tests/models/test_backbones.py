@@ -141,10 +141,32 @@ def test_pretrained_weights_are_the_start(parameters: Parameters, tmp_path: Path
         )
         with pytest.raises(InputError, match=reason):
             build_embedder(0, (3, 32, 32), wrong)
+    less = {name: value for name, value in given.items() if name != "layer1.0.conv1.weight"}
+    for other, lacks in (
+        ({"unknown": torch.zeros(2)}, r"70: bn1\.bias, .* \.\.\."),
+        (less, r"1: layer1\.0\.conv1\.weight"),
+    ):
+        save_file(other, file)  # (of neither does timm itself complain)
+        with pytest.raises(InputError, match=f"is not of timm/resnet10t, .* lacks {lacks}$"):
+            build_embedder(0, (3, 32, 32), student)
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"weights\.safetensors: "):
+        build_embedder(0, (3, 32, 32), student)
     file.write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match=r"weights\.safetensors: "):
         build_embedder(0, (3, 32, 32), student)
-    with pytest.raises(ValueError, match="pretrained"):
-        StudentParameters.model_validate(
-            parameters.student.model_dump() | {"pretrained": str(file)}
-        )
+    for changes, words in (
+        ({"pretrained": str(file)}, "null unless student.backbone is timm/NAME"),
+        ({"backbone": "timm/resnet10t", "pretrained": "weights.pth"}, r"a \.safetensors file"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            StudentParameters.model_validate(parameters.student.model_dump() | changes)
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "mixer_s32_224"])
+def test_images_that_a_model_of_timm_cannot_read_are_refused(
+    parameters: Parameters, name: str
+) -> None:
+    student = student_of(parameters, backbone=f"timm/{name}")
+    with pytest.raises(InputError, match=rf"timm/{name} cannot be built for images of 8x8 pixels"):
+        build_embedder(0, (3, 8, 8), student)

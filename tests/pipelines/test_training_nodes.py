@@ -287,9 +287,11 @@ def test_targets_without_a_scale_are_refused(
 ) -> None:
     student = parameters.student.model_copy(update={"target_scale": 5.0})
     labels = inputs["train"]["labels"][inputs["split"]["train"]]
-    same = {"embeddings": torch.ones(len(labels), 2), "labels": labels}
-    with pytest.raises(InputError, match="all targets are the same point"):
-        trained(inputs, parameters, "guided", student, same)
+    ones = torch.ones(len(labels), 2)
+    for rounded in (0.1 * ones, 5 * ones + 1e-7 * torch.rand(len(labels), 2)):
+        same = {"embeddings": rounded, "labels": labels}
+        with pytest.raises(InputError, match="all targets are the same point"):
+            trained(inputs, parameters, "guided", student, same)
     on_circle = Anchors(margin=3.0, normalise_embeddings=True)
     with pytest.raises(InputError, match=r"anchors\.normalise_embeddings allows no scale"):
         trained(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from guided_dml.blocks import StudentParameters
@@ -49,36 +50,52 @@ def build_embedder(
 
 
 def _timm(image_shape: Sequence[int], student: StudentParameters) -> nn.Module:
+    _, height, width = image_shape
+    try:
+        network = _timm_model(image_shape, student)
+        with torch.no_grad():
+            features = network.eval()(torch.zeros(1, *image_shape)).shape[1]
+    except InputError:
+        raise
+    except Exception as error:  # (many people's models, which refuse in as many ways)
+        reason = (str(error).strip().splitlines() or [repr(error)])[-1].strip()
+        given = f" with the weights of {student.pretrained}" if student.pretrained else ""
+        raise InputError(
+            f"student.backbone={student.backbone} cannot be built for images of "
+            f"{height}x{width} pixels{given}: {reason}"
+        ) from error
+    return nn.Sequential(network.train(), ExactLinear(features, student.embedding_dimension))
+
+
+def _timm_model(image_shape: Sequence[int], student: StudentParameters) -> Any:
+    """Return timm's model without its classifier; pretrained weights are all there."""
     import timm
-    from safetensors import SafetensorError
+    from safetensors import safe_open
 
     name, file = student.backbone.removeprefix("timm/"), student.pretrained
-    if file and not Path(file).is_file():
-        raise InputError(f"student.pretrained: there is no file {file}")
-    sized: dict[str, Any] = {"img_size": tuple(image_shape[1:])}
-    for options in (sized, {}):  # (transformers want it, convolutions refuse it)
-        try:
-            network: Any = timm.create_model(
-                name,
-                pretrained=bool(file),
-                pretrained_cfg_overlay={"file": file} if file else None,
-                in_chans=image_shape[0],
-                num_classes=0,
-                **options,
-            )
-            break
-        except TypeError:
-            continue
-        except (RuntimeError, ValueError, SafetensorError, AssertionError) as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            given = f" with the weights of {file}" if file else ""
+    options: dict[str, Any] = {"in_chans": image_shape[0], "num_classes": 0}
+    if file:
+        if not Path(file).is_file():
+            raise InputError(f"student.pretrained: there is no file {file}")
+        with safe_open(file, "pt") as weights:
+            given = set(weights.keys())
+        options |= {
+            "pretrained": True,
+            "pretrained_cfg_overlay": {"file": file, "custom_load": False},
+        }
+    try:  # (transformers want it, convolutions refuse it)
+        network = timm.create_model(name, img_size=tuple(image_shape[1:]), **options)
+    except TypeError:
+        network = timm.create_model(name, **options)
+    if file:  # (timm passes over what a file lacks)
+        state = network.state_dict().items()
+        lacking = sorted({key for key, value in state if value.is_floating_point()} - given)
+        if lacking:
             raise InputError(
-                f"student.backbone={student.backbone} cannot be built for images of "
-                f"{image_shape[1]}x{image_shape[2]} pixels{given}: {reason}"
-            ) from error
-    return nn.Sequential(
-        network, ExactLinear(network.head_hidden_size, student.embedding_dimension)
-    )
+                f"student.pretrained: {file} is not of {student.backbone}, of whose weights it "
+                f"lacks {len(lacking)}: {', '.join(lacking[:3])}" + " ..." * (len(lacking) > 3)
+            )
+    return network
 
 
 def _resnet(channels: int, student: StudentParameters) -> Any:

@@ -23,6 +23,9 @@ from guided_dml.types import History, Tensors
 #: Images whose patches the whitening layer is fitted to.
 WHITENING_SAMPLE = 2000
 
+#: Targets as close as this to their mean, in parts of the largest value, are apart by rounding.
+SAME_POINT = 1e-6
+
 
 def train_embedder(
     method: Method,
@@ -120,7 +123,7 @@ def _scale(answers: Tensor, method: Method, wanted: float | None) -> float:
             "allows no scale; leave one of them out"
         )
     spread = (answers - answers.mean(0)).square().sum(1).mean().sqrt().item()
-    if not spread:
+    if spread <= SAME_POINT * answers.abs().max():
         raise InputError("student.target_scale: all targets are the same point; train GEMINI anew")
     return wanted / spread
 
