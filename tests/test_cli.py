@@ -28,6 +28,7 @@ TINY = (
         (["--params", "studnet.epochs=1"], ["studnet", "no such parameter", "student?"]),
         (["--params", "student.epochs=none"], ["student.epochs: 'none' given"]),
         (["--params", "student.backbone=vgg"], ["student.backbone: 'vgg'", "resnet18", "cnn"]),
+        (["--env", ""], ["--env: no name given", "cifar10", "mnist"]),
         (["--env", "imagenet"], ["'imagenet'", "conf/imagenet", "cifar10", "mnist"]),
         (["--pipelines", "destillation"], ["'destillation'", "distillation", "gemini"]),
         (["--pipelines", "gemini"], ["no normalisation is stored", "digits", "ingestion"]),

@@ -65,6 +65,8 @@ def _check_environment(project: Path, options: dict[str, Any]) -> None:
     if "://" in source:
         raise InputError(f"--conf-source: {source} given; a folder of this machine is needed")
     conf = Path(source)
+    if options["env"] == "":  # (of a variable that is not set: the digits would run in silence)
+        raise InputError(f"--env: no name given; known: {one_of(data_sets(conf))}")
     environment = options["env"] or os.environ.get("KEDRO_ENV")
     if environment in (None, "", "base", "local") or not conf.is_dir():
         return
