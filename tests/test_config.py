@@ -82,7 +82,8 @@ def test_a_recipe_lies_over_the_data_set_and_below_the_run(project: Path) -> Non
     ("env", "words"),
     [
         ("cifar10", r"recipe: 'slow' given; cifar10 has fast, null, paper"),
-        (None, r"recipe: 'slow' given; the digits have none"),
+        (None, r"recipe: 'slow' given; digits has none"),
+        ("digits", r"recipe: 'slow' given; digits has none"),
     ],
 )
 def test_a_recipe_that_does_not_exist_is_refused(env: str | None, words: str) -> None:

@@ -43,13 +43,12 @@ class DataSetConfigLoader(OmegaConfigLoader):
         name = parameters.get("recipe")
         if name is None:
             return parameters
-        folder = Path(self.conf_source) / str(self.env or "base") / "recipes"
+        data_set = "digits" if self.env in DEFAULT else str(self.env)
+        folder = Path(self.conf_source) / data_set / "recipes"
         known = sorted(file.stem for file in folder.glob("*.yml"))
         if name not in known:
-            has = f"{self.env} has" if self.env not in DEFAULT else "the digits have"
-            raise InputError(
-                f"recipe: {name!r} given; {has} {one_of([*known, 'null']) if known else 'none'}"
-            )
+            has = one_of([*known, "null"]) if known else "none"
+            raise InputError(f"recipe: {name!r} given; {data_set} has {has}")
         file = folder / f"{name}.yml"
         try:
             merged = OmegaConf.merge(parameters, OmegaConf.load(file), self.runtime_params or {})

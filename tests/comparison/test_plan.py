@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from conftest import SMALL, run
 from guided_dml.comparison.plan import plan_data_set
-from guided_dml.comparison.sessions import merged
+from guided_dml.comparison.sessions import merged, session
+from guided_dml.comparison.tuned import Found, write_tuned
 from guided_dml.errors import InputError
+from guided_dml.lineage import content_hash
 
 
 def test_data_are_prepared_once_and_again_for_other_parameters(project: Path) -> None:
@@ -54,6 +57,47 @@ def test_other_raw_data_or_another_split_are_other_data(project: Path) -> None:
     first = planned(60)
     assert planned(60) == first
     assert len({first, planned(600), planned(60, test_share=0.5)}) == 3
+
+
+def test_settings_lie_over_each_other_in_the_stated_order(project: Path) -> None:
+    layers: dict[str, Any] = {
+        "parameters.yml": {"epochs": 9, "learning_rate": 0.9, "momentum": 0.91, "shift": 1},
+        "recipes/mine.yml": {"epochs": 8, "learning_rate": 0.8, "momentum": 0.81},
+        "tuned/margin.yml": {"epochs": 7, "learning_rate": 0.7},
+    }
+    for name, student in layers.items():
+        file = project / "conf" / "digits" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(yaml.safe_dump({"student": student}))
+    asked = merged(SMALL, {"recipe": "mine"})
+    (planned,) = plan_data_set(project, "digits", "tuned", ["margin"], 1, asked).runs
+    with session(project, "digits", planned.parameters) as (_, context):
+        student = context.config_loader["parameters"]["student"]
+        assert context.config_loader["parameters"]["recipe"] == "mine"
+    wanted = {"shift": 1, "momentum": 0.81, "learning_rate": 0.7, **SMALL["student"]}
+    assert wanted.items() <= student.items()
+    folder = project / "conf" / "digits" / "tuned"
+    found = Found(score=0.9, trials=5, shared="key", parameters={}, data_version="d", commit="c")
+    write_tuned(folder / "margin.yml", {"student": {"learning_rate": 0.7}}, found)
+    with pytest.raises(InputError, match=r"margin\.yml was found with recipe=null, now .* mine"):
+        plan_data_set(project, "digits", "tuned", ["margin"], 1, asked)
+    same = found.model_copy(update={"parameters": {"recipe": "mine"}})
+    write_tuned(folder / "margin.yml", {"student": {"learning_rate": 0.7}}, same)
+    assert plan_data_set(project, "digits", "tuned", ["margin"], 1, asked).runs == [planned]
+
+
+def test_other_pretrained_weights_are_another_start(project: Path) -> None:
+    file = project / "start.safetensors"
+    student = {"backbone": "timm/resnet10t", "pretrained": str(file)}
+    seen = set()
+    for content in (b"one", b"other"):
+        file.write_bytes(content)
+        content_hash.cache_clear()  # (of stored versions, which never change)
+        plan = plan_data_set(
+            project, "digits", "equal", ["margin"], 1, merged(SMALL, {"student": student})
+        )
+        seen.add(plan.runs[0].settings)
+    assert len(seen) == 2
 
 
 def test_tuned_settings_lie_below_what_is_asked_for(project: Path) -> None:

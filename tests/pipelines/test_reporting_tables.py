@@ -130,7 +130,8 @@ def test_pairs_without_a_test_have_dashes() -> None:
 
 def test_the_paper_beside_ours_names_what_differs_and_what_is_no_target() -> None:
     student = {"epochs": 3, "backbone": "small_cnn"}
-    parameters = merged(PARAMETERS, {"data": {"images_per_class": 1500}, "student": student})
+    changes = {"recipe": "fast", "data": {"images_per_class": 1500}, "student": student}
+    parameters = merged(PARAMETERS, changes)
     methods = ("guided", "margin", "anchors")
     runs = [run(method, 0, 0.9, "mnist", parameters=parameters) for method in methods]
     text = write_report(compared(*runs, data_set="mnist", parameters=parameters))[0]
@@ -143,8 +144,10 @@ def test_the_paper_beside_ours_names_what_differs_and_what_is_no_target() -> Non
     assert rows[5][-1] == "–"  # noqa: RUF001
     assert "at most 1,500 images per class (the paper: all); 3 epochs (50); backbone" in text
     assert "no target, MAP@R cannot exceed RP (95.08)" in text
+    assert "1 seed a method; recipe fast; 3 epochs; small\\_cnn" in text
     same = write_report(compared(run(data_set="mnist"), data_set="mnist"))[0]
     assert "Not the paper's setting" not in same
+    assert "recipe" not in same
 
 
 def test_latex_escapes_names_and_has_as_many_cells_as_columns() -> None:

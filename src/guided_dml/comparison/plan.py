@@ -32,7 +32,7 @@ class Run(NamedTuple):
 
     Attributes:
         settings: The key of everything else.
-        data_version: Hash of the prepared data.
+        data_version: Hash of the prepared data, and of the pretrained weights where there are any.
         parameters: What the session is given on top of the environment's parameters.
         versions: The versions of the prepared data.
     """
@@ -94,13 +94,14 @@ def plan_data_set(
         catalog, parameters = context.catalog, context.config_loader["parameters"]
         common = _common(validated(parameters).compute)
         shared = validated(merged(parameters, common))
-        tuned = _tuned(project, data_set, methods) if protocol == "tuned" else {}
+        tuned = _tuned(project, shared.recipe, data_set, methods) if protocol == "tuned" else {}
         on_top = {method: merged(tuned.get(method, {}), quiet, common) for method in METHODS}
         # Not what another run prepares meanwhile.
         for name in (*PREPARED, "image_names", "pixel_scores"):
             catalog[name]._version = Version(version, None)
-        contents = [content_hash(Path(catalog[name]._get_load_path())) for name in PREPARED]
-        data_version = hash_of(contents)
+        files = [Path(catalog[name]._get_load_path()) for name in PREPARED]
+        files += [Path(file) for file in [shared.student.pretrained] if file]
+        data_version = hash_of([content_hash(file) for file in files])
         keys = {
             method: settings_key(validated(merged(parameters, layer)), method, data_version)
             for method, layer in on_top.items()
@@ -194,7 +195,9 @@ def _shown_images(catalog: Any, queried: str) -> Nested:
     }
 
 
-def _tuned(project: Path, data_set: str, needed: list[str]) -> dict[str, Nested]:
+def _tuned(
+    project: Path, recipe: str | None, data_set: str, needed: list[str]
+) -> dict[str, Nested]:
     """Return the tuned settings of each method that has some; all that are needed must."""
     files = {method: tuned_file(project, data_set, method) for method in METHODS}
     for method in needed:
@@ -204,4 +207,14 @@ def _tuned(project: Path, data_set: str, needed: list[str]) -> dict[str, Nested]
                 f"{files[method].relative_to(project)}; run kedro tune --env {data_set} "
                 f"--method {method}, or use --protocol equal"
             )
-    return {method: read_tuned(file)[0] for method, file in files.items() if file.exists()}
+    read = {method: read_tuned(file) for method, file in files.items() if file.exists()}
+    for method in needed:
+        found = read[method][1]
+        other = found.parameters.get("recipe") if found else recipe
+        if other != recipe:
+            raise InputError(
+                f"{files[method].relative_to(project)} was found with recipe={other or 'null'}, "
+                f"now it is {recipe or 'null'}; tune anew with this recipe (kedro tune --env "
+                f"{data_set} --method {method} --replace), or compare with that one"
+            )
+    return {method: settings for method, (settings, _) in read.items()}

@@ -95,7 +95,9 @@ def tune(
                 for trial, why in _tried(client, project, study, base, shared, to_do):
                     score = f"MAP@R {100 * (trial.value or 0):.2f}"
                     say(f"trial {trial.number}: {why or score} with {_settings(trial.params)}")
-        settings, found = _best(study, base, overrides, str(git_state(project)["commit"]))
+        recipe = {"recipe": shared["recipe"]} if shared["recipe"] else {}
+        asked = recipe | overrides
+        settings, found = _best(study, base, asked, str(git_state(project)["commit"]))
     say(f"{method} on {data_set}: {found}, with {_settings(dict(flat(settings)))}")
     file = tuned_file(project, data_set, method)
     kept = "" if replace else why_kept(file, found)

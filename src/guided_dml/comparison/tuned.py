@@ -18,7 +18,8 @@ class Found(BaseModel):
     Attributes:
         score: The best trial's MAP@R on the validation images, in [0, 1].
         shared: The key of what all trials had in common: parameters and prepared data.
-        parameters: What was asked for in all trials, on top of the data set's own.
+        parameters: The recipe, if there was one, and what was asked for in all trials, on top of
+            the data set's own.
         data_version: Hash of the prepared data.
     """
 

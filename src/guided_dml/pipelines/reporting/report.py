@@ -71,6 +71,7 @@ def sections(comparisons: Iterable[Comparison]) -> list[Section]:
 
 def _facts(comparison: Comparison) -> str:
     about, runs = comparison.about, comparison.all_runs
+    recipe = about.parameters.recipe
     student, cap = about.parameters.student, about.parameters.data.images_per_class
     counts = sorted({len(some) for some in comparison.runs.values()})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
@@ -81,7 +82,8 @@ def _facts(comparison: Comparison) -> str:
     return (
         f"{PROTOCOLS[about.protocol]}. "
         f"Queries: the {about.parameters.evaluation.split} images; "
-        f"{seeds} {'seed' if counts == [1] else 'seeds'} a method; {student.epochs} epochs; "
+        f"{seeds} {'seed' if counts == [1] else 'seeds'} a method; "
+        f"{f'recipe {recipe}; ' if recipe else ''}{student.epochs} epochs; "
         f"{student.backbone}{of_resnet if student.backbone.startswith('resnet') else ''}; "
         f"{'all images' if cap is None else f'at most {cap:,} images per class'}; "
         f"embedding dimension {student.embedding_dimension}; data version {about.data_version}; "
