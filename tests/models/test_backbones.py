@@ -10,6 +10,7 @@ from torch import nn
 
 from guided_dml.blocks import BACKBONES, StudentParameters
 from guided_dml.errors import InputError
+from guided_dml.models.airbench import WHITENING_EPSILON
 from guided_dml.models.backbones import build_embedder
 from guided_dml.models.weights import load_weights, weights_of
 from guided_dml.parameters import Parameters
@@ -118,6 +119,19 @@ def test_the_first_layer_whitens_patches(parameters: Parameters, channels: int) 
     second_moments = axes @ axes.T / axes.shape[1]
     assert second_moments.allclose(torch.eye(len(axes)).double(), atol=0.05)
     assert not network.whitening.weight.requires_grad
+
+
+def test_whitening_survives_a_constant_channel(parameters: Parameters) -> None:
+    network: Any = build_embedder(0, (3, 16, 16), student_of(parameters, backbone="airbench"))
+    images = torch.randn(100, 3, 16, 16)
+    images[:, 1] = 0.0
+    network.fit_whitening(images)
+    # (four directions hold nothing; none is enlarged beyond what the epsilon allows)
+    lengths = network.whitening.weight.flatten(1).norm(dim=1)
+    torch.testing.assert_close(
+        lengths.sort().values[-8:], torch.full((8,), WHITENING_EPSILON**-0.5)
+    )
+    assert lengths.sort().values[:-8].max() < 1.1
 
 
 def test_pretrained_weights_are_the_start(parameters: Parameters, tmp_path: Path) -> None:

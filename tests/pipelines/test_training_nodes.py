@@ -15,6 +15,7 @@ from guided_dml.errors import InputError
 from guided_dml.losses import gemini_loss
 from guided_dml.methods import METHODS
 from guided_dml.methods.anchors import Anchors
+from guided_dml.models.airbench import Airbench
 from guided_dml.models.backbones import build_embedder
 from guided_dml.models.gemini import Gemini
 from guided_dml.parameters import Parameters, validated
@@ -28,6 +29,8 @@ from guided_dml.pipelines.ingestion.nodes import (
 from guided_dml.pipelines.student.nodes import train_student
 from guided_dml.pipelines.teacher_embeddings.nodes import embed_with_gemini
 from guided_dml.pipelines.triplets.nodes import draw_triplets
+from guided_dml.training import train
+from guided_dml.training.batches import DeviceImages
 from guided_dml.training.checkpoints import CheckpointStore
 from guided_dml.types import History, LabelledImages, Tensors
 
@@ -269,6 +272,17 @@ def test_targets_are_learnt_at_one_scale_that_the_stored_weights_undo(
     with torch.no_grad():
         stored = model(normalised(train, inputs["normalisation"])[rows])
     torch.testing.assert_close(stored * factor, embeddings)
+
+
+def test_large_images_are_whitened_by_fewer_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "WHITENING_SAMPLE", 8)
+    source = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (10, 1, 64, 64), dtype=torch.uint8, generator=source)
+    pixels = DeviceImages(images, None, torch.device("cpu"))
+    network, by_hand = (Airbench((1, 64, 64), 2) for _ in range(2))
+    train._fit_whitening(network, pixels, torch.arange(10))
+    by_hand.fit_whitening(images[[0, 5]].float())
+    assert network.state_dict()["whitening.weight"].equal(by_hand.state_dict()["whitening.weight"])
 
 
 def test_images_are_not_moved_out_of_themselves(

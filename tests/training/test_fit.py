@@ -110,6 +110,29 @@ def test_the_running_average_of_the_weights_is_the_result(parameters: Parameters
     torch.testing.assert_close(train(averaged)[0].weight.detach(), expected)
 
 
+def test_norms_beside_averaged_weights_have_the_last_statistics(parameters: Parameters) -> None:
+    _, inputs, targets = regression()
+    inputs, targets = inputs.float(), targets.float()
+    states = []
+    for average in (0.0, 0.75):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+
+        def loss_of(model: nn.Sequential, batch: ImageBatch) -> Tensor:
+            loss: Tensor = (model(inputs[batch.rows]) - targets[batch.rows]).square().mean()
+            return loss
+
+        batches = RandomBatches(torch.arange(10), 4, generator(0, "rows"))
+        fit(model, loss_of, batches, settings(parameters, average=average), POLICY, "student")
+        states.append(model.state_dict())
+    plain, averaged = states
+    for name, value in plain.items():
+        same = name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked")
+        assert averaged[name].equal(value) == same, name
+    assert averaged["1.num_batches_tracked"] == 9
+
+
 def test_plateau_lowers_the_rate_when_the_loss_stalls(parameters: Parameters) -> None:
     changes = {"schedule": "plateau", "plateau_factor": 0.5, "plateau_patience": 1}
     # (a rate this small leaves the loss where it is)

@@ -62,6 +62,11 @@ class DeviceImages:
     def __len__(self) -> int:
         return len(self._images)
 
+    @property
+    def area(self) -> int:
+        """Pixels of an image."""
+        return self._images.shape[2] * self._images.shape[3]
+
     def take(self, indices: Tensor | slice, view: View | None = None) -> Tensor:
         """Return the images at ``indices`` as float32 ``[B, C, H, W]``, normalised.
 

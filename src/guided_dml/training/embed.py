@@ -13,8 +13,8 @@ from guided_dml.progress import progress_bar
 from guided_dml.training.batches import DeviceImages
 from guided_dml.training.policy import Policy
 
-#: Images of a batch on a GPU, at least: fewer leave it idle.
-GPU_BATCH = 1024
+#: Pixels of a batch on a GPU, at least, those of 1024 images of 32x32: fewer leave it idle.
+GPU_PIXELS = 1024 * 32 * 32
 
 
 def embed(
@@ -42,7 +42,9 @@ def embed(
         float32 ``[N, D]`` on the CPU.
     """
     model.train(batch_statistics)
-    size = batch_size if policy.device.type == "cpu" else max(batch_size, GPU_BATCH)
+    size = batch_size
+    if policy.device.type != "cpu":  # (large images stay as few as asked for: memory ends)
+        size = max(batch_size, GPU_PIXELS // images.area)
     if batch_statistics:
         size = max(2, len(images) // 30)
     starts = list(range(0, len(images), size))

@@ -20,7 +20,7 @@ from guided_dml.training.fit import fit
 from guided_dml.training.policy import Policy
 from guided_dml.types import History, Tensors
 
-#: Images whose patches the whitening layer is fitted to.
+#: Images whose patches the whitening layer is fitted to, of 32x32 pixels; of larger ones fewer.
 WHITENING_SAMPLE = 2000
 
 #: Targets as close as this to their mean, in parts of the largest value, are apart by rounding.
@@ -108,9 +108,10 @@ def _check_shift(shift: int, height: int, width: int) -> None:
 
 def _fit_whitening(network: nn.Module, pixels: DeviceImages, rows: Tensor) -> None:
     """Fit the first layer of a network that has it so to an evenly spaced sample."""
+    count = min(WHITENING_SAMPLE, WHITENING_SAMPLE * 32 * 32 // pixels.area)
     for part in network.modules():
         if isinstance(part, Airbench):
-            part.fit_whitening(pixels.take(rows[:: -(-len(rows) // WHITENING_SAMPLE)]).cpu())
+            part.fit_whitening(pixels.take(rows[:: -(-len(rows) // max(1, count))]).cpu())
 
 
 def _scale(answers: Tensor, method: Method, wanted: float | None) -> float:
