@@ -93,6 +93,16 @@ def test_settings_found_otherwise_or_by_fewer_trials_do_not_replace(
     assert file.read_text() != before
 
 
+def test_settings_say_with_which_recipe_they_were_found(project: Path, scheduler: str) -> None:
+    recipes = project / "conf" / "digits" / "recipes"
+    recipes.mkdir()
+    (recipes / "mine.yml").write_text("student: {momentum: 0.5}")
+    (recipes.parent / "parameters.yml").write_text("recipe: mine")
+    file, _ = tuned(project, scheduler, 1)
+    assert yaml.safe_load(file.read_text())["found"]["parameters"] == {"recipe": "mine"} | SMALL
+    assert plan_data_set(project, "digits", "tuned", ["margin"], 1, SMALL).runs
+
+
 @pytest.mark.parametrize(
     ("stored", "reason"),
     [

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from guided_dml.blocks import TrainingParameters
 from guided_dml.errors import InputError
+from guided_dml.models.layers import Convolution3x3
 from guided_dml.parameters import Parameters
 from guided_dml.seeding import generator
 from guided_dml.training.batches import ImageBatch, RandomBatches
@@ -176,6 +177,24 @@ def test_divergence_stops_at_its_step_and_names_the_rate(parameters: Parameters)
     ):
         fit(model, loss_of, batches, settings(parameters), POLICY, "student")
     assert len(steps) == 5
+
+
+def test_divergence_names_both_rates_of_muon(parameters: Parameters) -> None:
+    model = nn.Sequential(Convolution3x3(3, 4), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(1))
+    model(torch.zeros(2, 3, 4, 4))
+    batches = RandomBatches(torch.arange(4), 2, generator(0, "rows"))
+    muon = settings(parameters, muon_learning_rate=0.25)
+    with pytest.raises(
+        InputError, match=r"learning_rate=0\.1 and student\.muon_learning_rate=0\.25"
+    ):
+        fit(
+            model,
+            lambda model, _: model(torch.ones(2, 3, 4, 4)).sum() * torch.inf,
+            batches,
+            muon,
+            POLICY,
+            "student",
+        )
 
 
 def test_same_seed_same_bytes(parameters: Parameters) -> None:

@@ -125,10 +125,12 @@ def _refuse_divergence(
     recent = torch.stack(losses[-interval:])
     if not recent.isfinite().all():
         first = int(recent.isfinite().logical_not().nonzero()[0])
+        muon = parameters.muon_learning_rate
+        other = f" and {name}.muon_learning_rate={muon:g}" if muon else ""
         raise DivergedError(
             f"{name}: the loss became {recent[first].item()} at epoch {epoch}, step "
             f"{len(losses) - len(recent) + first + 1}, with {name}.learning_rate="
-            f"{parameters.learning_rate:g}; {_remedy(name)}"
+            f"{parameters.learning_rate:g}{other}; {_remedy(name)}"
         )
 
 
