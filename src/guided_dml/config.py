@@ -35,20 +35,23 @@ class DataSetConfigLoader(OmegaConfigLoader):
         if key == "parameters":
             return self._with_recipe(config)
         if key == "globals":
-            config.setdefault("dataset", "digits" if self.env in DEFAULT else self.env)
+            config.setdefault("dataset", self._data_set)
         return config
+
+    @property
+    def _data_set(self) -> str:
+        return "digits" if self.env in DEFAULT else str(self.env)
 
     def _with_recipe(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Lay the recipe that the parameters name over the data set's, below those of the run."""
         name = parameters.get("recipe")
         if name is None:
             return parameters
-        data_set = "digits" if self.env in DEFAULT else str(self.env)
-        folder = Path(self.conf_source) / data_set / "recipes"
+        folder = Path(self.conf_source) / self._data_set / "recipes"
         known = sorted(file.stem for file in folder.glob("*.yml"))
         if name not in known:
             has = one_of([*known, "null"]) if known else "none"
-            raise InputError(f"recipe: {name!r} given; {data_set} has {has}")
+            raise InputError(f"recipe: {name!r} given; {self._data_set} has {has}")
         file = folder / f"{name}.yml"
         try:
             merged = OmegaConf.merge(parameters, OmegaConf.load(file), self.runtime_params or {})

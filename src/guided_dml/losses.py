@@ -54,6 +54,11 @@ def distances(first: Tensor, second: Tensor) -> Tensor:
     return lengths
 
 
+def spread(points: Tensor) -> Tensor:
+    """Return the RMS distance of points, float ``[N, D]``, from their mean: their scale."""
+    return (points - points.mean(0)).square().sum(1).mean().sqrt()
+
+
 def guidance_loss(name: Similarity, width: float) -> Objective:
     """Return the loss that draws student embeddings to the teacher's (paper, section 3.2).
 

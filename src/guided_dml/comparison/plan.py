@@ -122,7 +122,12 @@ def plan_data_set(
         catalog.save("scoreboard_images", images)
     runs = [
         Run(
-            *(data_set, protocol, method, seed, keys[method], data_version),
+            data_set=data_set,
+            protocol=protocol,
+            method=method,
+            seed=seed,
+            settings=keys[method],
+            data_version=data_version,
             parameters=merged(on_top[method], {"seed": seed}),
             versions=dict.fromkeys(READ, version),
         )

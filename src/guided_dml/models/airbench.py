@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_max_pool2d, gelu, max_pool2d
+from torch.nn.functional import adaptive_max_pool2d, gelu, max_pool2d, unfold
 
 from guided_dml.errors import InputError
 from guided_dml.models.layers import Convolution3x3, ExactLinear
@@ -56,11 +56,12 @@ class Airbench(nn.Module):
         Each axis comes with both signs, as GELU keeps one side only.
 
         Args:
-            images: float ``[N, C, H, W]``, normalised: a sample of the training images.
+            images: float ``[N, C, H, W]``, normalised: a sample of the training images, on the
+                network's device.
         """
-        patches = torch.nn.functional.unfold(images.contiguous(), 2).transpose(1, 2).flatten(0, 1)
+        patches = unfold(images.contiguous(), 2).transpose(1, 2).flatten(0, 1)
         covariance = patches.T.double() @ patches.double() / len(patches)
-        variances, axes = torch.linalg.eigh(covariance.cpu())
+        variances, axes = torch.linalg.eigh(covariance)
         filters = (axes / (variances + WHITENING_EPSILON).sqrt()).T
         weight = self.whitening.weight
         weight.copy_(torch.cat([filters, -filters]).view_as(weight))

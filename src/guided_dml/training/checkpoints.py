@@ -19,6 +19,8 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.optim import SGD
 
+from guided_dml.training.optimiser import weights_in
+
 logger = logging.getLogger(__name__)
 
 
@@ -91,7 +93,7 @@ class Checkpoint:
             return []
         for name, value in state.state_dict().items():
             _flat(value).copy_(tensors[name])
-        for index, parameter in enumerate(_weights(optimiser)):
+        for index, parameter in enumerate(weights_in(optimiser)):
             if f"momentum.{index}" in tensors:
                 momentum = torch.empty_like(parameter)
                 _flat(momentum).copy_(tensors[f"momentum.{index}"])
@@ -171,12 +173,8 @@ def _source_code() -> str:
     return "".join(file.read_text("utf-8") for file in sorted(files))
 
 
-def _weights(optimiser: SGD) -> list[nn.Parameter]:
-    return [weight for group in optimiser.param_groups for weight in group["params"]]
-
-
 def _momenta(optimiser: SGD) -> dict[int, Tensor]:
-    states = (optimiser.state.get(weight, {}) for weight in _weights(optimiser))
+    states = (optimiser.state.get(weight, {}) for weight in weights_in(optimiser))
     buffers = {i: state.get("momentum_buffer") for i, state in enumerate(states)}
     return {i: buffer for i, buffer in buffers.items() if buffer is not None}
 

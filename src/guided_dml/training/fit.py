@@ -16,7 +16,7 @@ from guided_dml.errors import DivergedError
 from guided_dml.progress import progress_bar
 from guided_dml.training.batches import Batches
 from guided_dml.training.checkpoints import Checkpoint
-from guided_dml.training.optimiser import Schedule, average_of, optimiser_of
+from guided_dml.training.optimiser import Schedule, average_of, optimiser_of, weights_in
 from guided_dml.training.policy import Policy
 from guided_dml.types import History
 
@@ -112,8 +112,7 @@ def _step(
         loss = loss_of(model, batch)
     loss.backward()
     if parameters.clip_gradient_values is not None:
-        weights = (weight for group in optimiser.param_groups for weight in group["params"])
-        nn.utils.clip_grad_value_(weights, parameters.clip_gradient_values)
+        nn.utils.clip_grad_value_(weights_in(optimiser), parameters.clip_gradient_values)
     with policy.forward_precision():  # (for the matrix products of Muon)
         optimiser.step()
     return loss.detach()

@@ -38,7 +38,9 @@ class Muon(SGD):
             weights = group["params"] if "muon" in group else []
             for weight in (weight for weight in weights if weight.grad is not None):
                 gradient, state = weight.grad, self.state[weight]
-                momentum = state.setdefault("momentum_buffer", torch.zeros_like(weight))
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(weight)
+                momentum = state["momentum_buffer"]
                 momentum.mul_(group["muon"]).add_(gradient)
                 ahead = gradient.add(momentum, alpha=group["muon"])
                 weight.mul_(len(weight) ** 0.5 / weight.norm())
@@ -99,6 +101,11 @@ def optimiser_of(model: nn.Module, parameters: TrainingParameters, name: str) ->
         nesterov=parameters.nesterov,
         fused=others[0].device.type == "cuda",
     )
+
+
+def weights_in(optimiser: SGD) -> list[nn.Parameter]:
+    """Return what an optimiser trains, always in the same order."""
+    return [weight for group in optimiser.param_groups for weight in group["params"]]
 
 
 def average_of(model: nn.Module, decay: float) -> AveragedModel | None:

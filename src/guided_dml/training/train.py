@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from guided_dml.blocks import ComputeParameters, Method, Task
 from guided_dml.errors import InputError
+from guided_dml.losses import spread
 from guided_dml.models.airbench import Airbench
 from guided_dml.models.backbones import build_embedder
 from guided_dml.models.layers import ExactLinear
@@ -69,7 +70,7 @@ def train_embedder(
     _fit_whitening(network, pixels, rows.to(policy.device))
     scale = _scale(answers[rows], method, student.target_scale)
     on_device = answers.to(policy.device)
-    if answers.is_floating_point():
+    if scale != 1:
         on_device = on_device * scale
     parts = {"network": network}
     if isinstance(objective, nn.Module):
@@ -123,10 +124,10 @@ def _scale(answers: Tensor, method: Method, wanted: float | None) -> float:
             f"student.target_scale: {wanted:g} given, but {method.name}.normalise_embeddings "
             "allows no scale; leave one of them out"
         )
-    spread = (answers - answers.mean(0)).square().sum(1).mean().sqrt().item()
-    if spread <= SAME_POINT * answers.abs().max():
+    found = spread(answers).item()
+    if found <= SAME_POINT * answers.abs().max():
         raise InputError("student.target_scale: all targets are the same point; train GEMINI anew")
-    return wanted / spread
+    return wanted / found
 
 
 def _undo_scale(network: nn.Module, scale: float) -> None:

@@ -57,6 +57,11 @@ def draw(members: Sequence[Tensor], pairs: int, size: int, source: torch.Generat
     }
 
 
+def useful_pairs(classes: int) -> int:
+    """Return how many ordered pairs of so many classes make an epoch: all, while they are few."""
+    return min(classes * (classes - 1), max(300, 5 * classes))
+
+
 def draw_pairs(classes: int, count: int, source: torch.Generator) -> Tensor:
     """Draw distinct ordered pairs of two classes each, in shuffled order.
 

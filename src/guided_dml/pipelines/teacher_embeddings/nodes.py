@@ -81,7 +81,7 @@ def assess_teacher(
     """
     import torch
 
-    from guided_dml.losses import distances
+    from guided_dml.losses import distances, spread
 
     z, labels = teacher_embeddings["embeddings"].double(), teacher_embeddings["labels"]
     counts = labels.bincount()
@@ -111,7 +111,7 @@ def assess_teacher(
         "centre_ratio": ratio,
         "triplet_violation": (hinge > 0).double().mean(),
         "triplet_hinge": hinge.clamp(min=0).mean(),
-        "scale": distances(z, z.mean(dim=0)).square().mean().sqrt(),
+        "scale": spread(z),
     }
     return {name: score.item() for name, score in scores.items()}
 

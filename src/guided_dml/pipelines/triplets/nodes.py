@@ -59,9 +59,11 @@ def draw_triplets(
 
 
 def _pairs(asked: int | None, classes: int) -> int:
-    every = classes * (classes - 1)
+    from guided_dml.training.triplets import useful_pairs
+
     if asked is None:
-        return min(every, max(300, 5 * classes))
+        return useful_pairs(classes)
+    every = classes * (classes - 1)
     if not classes <= asked <= every:
         raise InputError(
             f"triplets.pairs: {asked} given; {classes} classes need {classes}, each once first and "
