@@ -11,7 +11,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-run: $(READY) ## train and score the guided student on the embedded digits (about 2 minutes)
+run: $(READY) ## train and score the guided student on the embedded digits (about a minute)
 	$(BIN)/kedro run
 
 test: $(READY) lint ## lint, types, layer contract and every test
