@@ -11,7 +11,7 @@ from torch import nn
 from guided_dml.blocks import BACKBONES, StudentParameters
 from guided_dml.errors import InputError
 from guided_dml.models.airbench import WHITENING_EPSILON
-from guided_dml.models.backbones import build_embedder
+from guided_dml.models.backbones import build_embedder, split_head
 from guided_dml.models.weights import load_weights, weights_of
 from guided_dml.parameters import Parameters
 
@@ -29,6 +29,25 @@ def test_backbones_embed_grey_and_colour(
         embeddings = model(torch.randn(2, channels, 32, 32))
     assert embeddings.shape == (2, 3)
     assert embeddings.isfinite().all()
+
+
+@pytest.mark.parametrize("unit_length", [False, True])
+@pytest.mark.parametrize("backbone", [*BACKBONES, "timm/resnet10t"])
+def test_features_through_the_head_are_the_embeddings(
+    parameters: Parameters, backbone: str, unit_length: bool
+) -> None:
+    student = parameters.student.model_copy(update={"backbone": backbone})
+    model = build_embedder(0, (1, 16, 16), student, unit_length=unit_length).eval()
+    trunk, head = split_head(model)
+    with torch.inference_mode():
+        images = torch.randn(3, 1, 16, 16)
+        features = trunk(images)
+        embeddings = head(features)
+        assert features.shape == (3, head.in_features)
+        expected = model(images)
+    if unit_length:
+        embeddings = embeddings / embeddings.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(embeddings, expected)
 
 
 @pytest.mark.parametrize("backbone", ["resnext50_32x4d", "wide_resnet50_2"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,19 @@ def build_embedder(
         else:
             network = _resnet(image_shape[0], student)
     return nn.Sequential(network, UnitLength()) if unit_length else network
+
+
+def split_head(network: nn.Module) -> tuple[nn.Module, ExactLinear]:
+    """Return a copy of an embedder that ends before its last layer, and that layer.
+
+    The copy maps images to features, float ``[N, F]``: what the last layer projects to ``[N, D]``.
+    """
+    scaled = isinstance(network, nn.Sequential) and isinstance(network[-1], UnitLength)
+    body = network[0] if scaled else network
+    name, head = [named for named in body.named_modules() if isinstance(named[1], ExactLinear)][-1]
+    trunk = deepcopy(body)
+    trunk.set_submodule(name, nn.Identity())
+    return trunk, head
 
 
 def _timm(image_shape: Sequence[int], student: StudentParameters) -> nn.Module:
