@@ -55,8 +55,9 @@ def split_head(network: nn.Module) -> tuple[nn.Module, ExactLinear]:
 
     The copy maps images to features, float ``[N, F]``: what the last layer projects to ``[N, D]``.
     """
-    scaled = isinstance(network, nn.Sequential) and isinstance(network[-1], UnitLength)
-    body = network[0] if scaled else network
+    body = network
+    if isinstance(network, nn.Sequential) and isinstance(network[-1], UnitLength):
+        body = network[0]
     name, head = [named for named in body.named_modules() if isinstance(named[1], ExactLinear)][-1]
     trunk = deepcopy(body)
     trunk.set_submodule(name, nn.Identity())
