@@ -208,6 +208,17 @@ class EvaluationParameters(Block):
     """Embed an image as the mean of itself and its mirror image."""
 
 
+class InferenceParameters(Block):
+    """What is said of new images."""
+
+    images: str | None
+    """A folder of new images; it is read with all folders below it."""
+    k: Count
+    """Nearest training images that are told, and whose votes decide the label."""
+    alpha: Annotated[float, Field(ge=0, lt=1)]
+    """Share of images like the validation images that may be taken for unknown."""
+
+
 class ComputeParameters(Block):
     """Where and how precisely to compute; the policy is guided_dml.training.policy."""
 

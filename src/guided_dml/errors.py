@@ -1,6 +1,7 @@
 """The one error that a user can mend: its message says what, where and what is allowed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -29,3 +30,18 @@ def known(what: str, asked: Iterable[str], names: Iterable[str]) -> None:
             close = get_close_matches(name, names, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
             raise InputError(f"unknown {what} {name!r}; {hint}known: {one_of(names) or 'none'}")
+
+
+@contextmanager
+def failing_as(message: str) -> Iterator[None]:
+    """Raise InputError ``message`` and the reason for whatever error comes up within.
+
+    What a damaged file makes a foreign reader raise is not documented, and of many kinds.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise InputError(f"{message} ({reason})") from error

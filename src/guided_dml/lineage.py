@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,8 @@ from kedro.io import AbstractVersionedDataset, CatalogProtocol
 from pydantic import BaseModel, ValidationError
 
 from guided_dml.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 FILE = "made_from.json"
 
@@ -92,6 +95,9 @@ def check_fit(
         makers: For each dataset the pipelines that make it; none: it is raw data.
         parameters: The defining parameters of the run, by their full names.
 
+    What shapes a trained network is read from its card: parameters that say otherwise are named in
+    one line and do not count.
+
     Raises:
         InputError: Names all that do not fit, and how to mend it.
     """
@@ -99,19 +105,24 @@ def check_fit(
         name: (content_hash(path), READ_NOW.format(path.parent.name, name))
         for name, path in inputs.items()
     }
-    complaints = []
+    complaints, shaped = [], dict[str, Any]()
     for name, path in inputs.items():
         lineage = _lineage(path)
         whys: list[str] = []
         if lineage is not None:
             whys += [*_other_content(name, lineage, contents)][:1]
-            whys += _other_parameters(lineage, parameters)
+            others = _others(lineage, parameters)
+            shaped |= _on_card(name, others)
+            whys += [_other_parameter(*item, parameters) for item in others.items()]
         elif makers[name]:
             whys = [f"has no record of what it was made from; remove {path.parent}, or"]
         anew = f"make {name} anew (pipeline {', '.join(makers[name])})"
         complaints += [f"{name} ({path.parent.name}) {why} {anew}" for why in whys]
     if complaints:
         raise InputError("\n  ".join(complaints))
+    if shaped:
+        has = ", ".join(f"{name}={_shown(value)}" for name, value in sorted(shaped.items()))
+        logger.warning("the stored network has %s; this counts, not the parameters", has)
 
 
 def _other_content(
@@ -123,13 +134,28 @@ def _other_content(
             yield f"was made from another {ancestor} than {whose}"
 
 
-def _other_parameters(lineage: Lineage, parameters: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in lineage.made_with.items():
-        if name in parameters and parameters[name] != value:
-            yield (
-                f"was made with {name}={_shown(value)}, now it is {_shown(parameters[name])}; run "
-                f"with --params {name}={_shown(value)}, or"
-            )
+def _others(lineage: Lineage, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that a file was made with, where the run has other values."""
+    made_with = lineage.made_with.items()
+    return {name: v for name, v in made_with if name in parameters and parameters[name] != v}
+
+
+def _on_card(name: str, others: dict[str, Any]) -> dict[str, Any]:
+    """Take out of ``others`` what the card of the network behind a dataset says."""
+    method, of_method, what = name.partition(".")
+    if not of_method:
+        return {}
+    if not what.endswith("_embeddings"):  # (which an evaluation may make in either way)
+        others.pop("evaluation.flip_average", None)
+    known = [other for other in others if other.startswith(("student.", f"{method}."))]
+    return {other: others.pop(other) for other in known}
+
+
+def _other_parameter(name: str, value: Any, parameters: Mapping[str, Any]) -> str:
+    return (
+        f"was made with {name}={_shown(value)}, now it is {_shown(parameters[name])}; run "
+        f"with --params {name}={_shown(value)}, or"
+    )
 
 
 def _shown(value: Any) -> str:

@@ -20,6 +20,7 @@ from guided_dml.blocks import (
     Defining,
     EvaluationParameters,
     GeminiParameters,
+    InferenceParameters,
     StudentParameters,
     TripletParameters,
 )
@@ -46,6 +47,7 @@ class Parameters(_OfMethods):
     gemini: GeminiParameters
     student: StudentParameters
     evaluation: EvaluationParameters
+    inference: InferenceParameters = InferenceParameters(images=None, k=5, alpha=0.05)
     compute: ComputeParameters
 
 

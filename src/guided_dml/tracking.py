@@ -69,8 +69,6 @@ class TrackingHooks:
         parameters = loader["parameters"]
         if not parameters["tracking"]:
             return
-        from guided_dml.training.policy import Policy  # (torch, which commands do not wait for)
-
         trained = (n.removesuffix(".weights") for n in pipeline.all_outputs() if ".weights" in n)
         asked = run_params["pipeline_names"] or []
         subject = "+".join(sorted(trained) or sorted(asked or ["kedro run"]))
@@ -83,7 +81,7 @@ class TrackingHooks:
             "data set": "comparison" if of_comparison else loader["globals"]["dataset"],
             "method": subject,
             "seed": str(parameters["seed"]),
-            "device": str(Policy.of(ComputeParameters.model_validate(parameters["compute"]))),
+            "device": _device(pipeline, parameters["compute"]),
             **made_with(" ".join(["kedro run", *asked]), git_state(project), library_versions()),
             **{f"reads {name}": version for name, version in versions.items()},
         }
@@ -144,6 +142,14 @@ class TrackingHooks:
         if self._recorder is not None and "fingerprint" in report:
             name = self._context.config_loader["globals"]["dataset"]
             self._recorder.soon("log_data", name=name, digest=report["fingerprint"])
+
+
+def _device(pipeline: Pipeline, compute: dict[str, Any]) -> str:
+    if "params:compute" not in pipeline.inputs():
+        return "CPU, without PyTorch"
+    from guided_dml.training.policy import Policy  # (torch, which takes seconds)
+
+    return str(Policy.of(ComputeParameters.model_validate(compute)))
 
 
 class Recorder:

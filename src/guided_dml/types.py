@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     #: Tensors by name.
     Tensors = dict[str, Tensor]
+    Table = DataFrame
     #: A row an epoch: ``epoch``, ``loss``, ``learning_rate``, ``images_seen``, the run's ``seed``.
     History = DataFrame
     #: Where trainings leave their state; None where they leave none.
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     Figure = matplotlib.figure.Figure
     Plot = plotly.graph_objects.Figure
 else:
-    Tensors = History = Checkpoints = Objective = Figure = Plot = object
+    Tensors = Table = History = Checkpoints = Objective = Figure = Plot = object
 
 
 class LabelledImages(NamedTuple):

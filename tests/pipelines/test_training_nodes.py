@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from cards import card_of
 from guided_dml.blocks import GeminiParameters, StudentParameters, Task
 from guided_dml.comparison.sessions import merged
 from guided_dml.errors import InputError
@@ -71,12 +72,15 @@ def trained(
     student: StudentParameters,
     teacher: Tensors | None,
 ) -> tuple[Tensors, History]:
-    return train_student(
+    weights, history, _ = train_student(
         inputs["train"],
         inputs["normalisation"],
         inputs["split"],
+        list("abc"),
+        {},
         student,
         getattr(parameters, method).model_dump(),
+        False,
         False,
         parameters.compute,
         7,
@@ -84,6 +88,7 @@ def trained(
         teacher,
         method=method,
     )
+    return weights, history
 
 
 def taught(
@@ -327,12 +332,10 @@ def test_an_image_and_its_mirror_image_embed_as_their_mean(
     found, again = (
         embed_images(
             model.state_dict(),
+            card_of(model.state_dict(), student, normalisation, unit_length=unit_length),
             train,
             queries,
-            normalisation,
             split,
-            student,
-            unit_length,
             averaged,
             parameters.compute,
         )[1]["embeddings"]
@@ -356,12 +359,10 @@ def test_embeddings_of_length_one_are_scored_as_such(
     )
     for part in embed_images(
         weights,
+        card_of(weights, student, normalisation, unit_length=True),
         train,
         test,
-        normalisation,
         split,
-        student,
-        True,
         parameters.evaluation,
         parameters.compute,
     ):
@@ -391,12 +392,10 @@ def test_precision_of_training_does_not_touch_stored_embeddings(
     both = [
         embed_images(
             weights,
+            card_of(weights, student, normalisation),
             train,
             test,
-            normalisation,
             split,
-            student,
-            False,
             parameters.evaluation,
             parameters.compute.model_copy(update={"device": "cpu", "precision": precision}),
         )[1]["embeddings"]
@@ -413,12 +412,10 @@ def test_validation_without_validation_images_is_refused(
     with pytest.raises(InputError, match="holds no validation images"):
         embed_images(
             {},
+            card_of({}, parameters.student, inputs["normalisation"]),
             inputs["train"],
             inputs["test"],
-            inputs["normalisation"],
             split,
-            parameters.student,
-            False,
             evaluation,
             parameters.compute,
         )
@@ -432,10 +429,18 @@ def test_a_training_goes_on_only_with_as_many_threads(
         changed = {"student": small, "gemini": {"epochs": 1}, "compute": {"threads": threads}}
         settings = validated(merged(raw_parameters, changed))
         train, normalisation, split = (inputs[n] for n in ("train", "normalisation", "split"))
-        shared = (False, settings.compute, 0, store)
+        shared = (False, False, settings.compute, 0, store)
         taught(inputs, settings, settings.gemini, store)
         softmax = raw_parameters["softmax"]
-        inputs_of = (train, normalisation, split, settings.student, softmax)
+        inputs_of: tuple[Any, ...] = (
+            train,
+            normalisation,
+            split,
+            list("abc"),
+            {},
+            settings.student,
+            softmax,
+        )
         train_student(*inputs_of, *shared, method="softmax")
         return store.resumed
 

@@ -18,13 +18,13 @@ from guided_dml.lineage import check_fit, content_hash
 from guided_dml.methods import METHODS
 from guided_dml.parameters import defining, validated
 
-#: What the runs of a comparison read.
-READ = ("train_images", "test_images", "normalisation", "split")
+#: What the results of a comparison's runs depend on.
+PREPARED = ("train_images", "test_images", "normalisation", "split", "classes")
 
-#: What their results depend on.
-PREPARED = (*READ, "classes")
+#: What the runs read.
+READ = (*PREPARED, "data_report")
 
-SAVED_TOGETHER = (*PREPARED, "image_names", "data_report", "pixel_scores")
+SAVED_TOGETHER = (*READ, "image_names", "pixel_scores")
 
 
 class Run(NamedTuple):

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from guided_dml.datasets.reading import failing_as
-from guided_dml.errors import InputError
+from guided_dml.errors import InputError, failing_as
 
 #: Everything that a CIFAR batch refers to, under NumPy's old and new module names. None of it
 #: can do more than build an array or a string.

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from guided_dml.datasets.image_file import Resize, Rules, read_image
-from guided_dml.datasets.reading import ReadOnlyImages, failing_as, fingerprint_of
-from guided_dml.errors import InputError, one_of
+from guided_dml.datasets.reading import ReadOnlyImages, fingerprint_of
+from guided_dml.errors import InputError, failing_as, one_of
+from guided_dml.inference.images import Resize, Rules, read_image
 from guided_dml.types import LabelledImages
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
@@ -92,6 +92,7 @@ class ImageFolderDataset(ReadOnlyImages):
             facts={
                 "source": str(self.path),
                 "fingerprint": self._fingerprint(files),
+                "reading": {"resize": self.rules.resize, "background": self.rules.background},
                 "sizes_found": len(sizes),
             },
             changed={

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from guided_dml.datasets.reading import ReadOnlyImages, failing_as, fingerprint_of
-from guided_dml.errors import InputError
+from guided_dml.datasets.reading import ReadOnlyImages, fingerprint_of
+from guided_dml.errors import InputError, failing_as
 from guided_dml.types import LabelledImages
 
 #: An array may be so many times as large as its file, or so many bytes: more is a zip bomb.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from guided_dml.errors import InputError
+from guided_dml.errors import failing_as
 from guided_dml.types import LabelledImages
 
 
@@ -58,18 +57,3 @@ def fingerprint_of(files: Mapping[str, Path], **settings: Any) -> str:
             content = hashlib.file_digest(file, "sha256").digest()
         digest.update(os.fsencode(name) + b"\0" + content)
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def failing_as(message: str) -> Iterator[None]:
-    """Raise InputError ``message`` and the reason for whatever error comes up within.
-
-    What a damaged file makes a foreign reader raise is not documented, and of many kinds.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        raise InputError(f"{message} ({reason})") from error

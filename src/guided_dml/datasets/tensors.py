@@ -9,7 +9,7 @@ from kedro_datasets_experimental.safetensors import SafetensorsDataset
 
 
 class TensorsDataset(SafetensorsDataset):  # type: ignore[misc]
-    """A dictionary of PyTorch tensors; a local file is mapped, not copied, into memory.
+    """A dictionary of tensors; of PyTorch's a local file is mapped, not copied, into memory.
 
     So a step that looks at a few of the images takes memory for those only. A stored version is
     never written again, so a map of it stays what it is.
@@ -17,7 +17,7 @@ class TensorsDataset(SafetensorsDataset):  # type: ignore[misc]
 
     def load(self) -> dict[str, Any]:
         """Return the tensors; to change one in place does not change the file."""
-        if self._protocol != "file":
+        if self._protocol != "file" or self._backend == "numpy":
             tensors: dict[str, Any] = super().load()
             return tensors
         from safetensors.torch import load_file

@@ -17,8 +17,8 @@ from torchvision.datasets import mnist
 from torchvision.datasets.utils import check_integrity, download_and_extract_archive
 
 from guided_dml.datasets.cifar import read_cifar
-from guided_dml.datasets.reading import ReadOnlyImages, failing_as, fingerprint_of
-from guided_dml.errors import InputError, known
+from guided_dml.datasets.reading import ReadOnlyImages, fingerprint_of
+from guided_dml.errors import InputError, failing_as, known
 from guided_dml.types import LabelledImages
 
 #: torchvision's data sets whose images are one uint8 array.

@@ -12,9 +12,12 @@ from torch import nn
 
 from guided_dml.blocks import StudentParameters
 from guided_dml.errors import InputError
+from guided_dml.inference.card import Card
 from guided_dml.models.airbench import Airbench
 from guided_dml.models.layers import Convolution3x3, ExactLinear, UnitLength
+from guided_dml.models.weights import hash_of_weights, load_weights
 from guided_dml.seeding import initial_weights
+from guided_dml.types import Tensors
 
 
 def build_embedder(
@@ -48,6 +51,23 @@ def build_embedder(
         else:
             network = _resnet(image_shape[0], student)
     return nn.Sequential(network, UnitLength()) if unit_length else network
+
+
+def embedder_of(card: Card, weights: Tensors) -> nn.Module:
+    """Return the network that a card describes, with its weights.
+
+    Raises:
+        InputError: The weights are of another network.
+    """
+    if hash_of_weights(weights) != card.weights:
+        raise InputError(
+            f"the weights are not those of the card of {card.method}, seed {card.seed}; bring back "
+            "what belongs together with --load-versions, or train anew"
+        )
+    student = StudentParameters.model_construct(**card.student, pretrained=None)
+    model = build_embedder(0, card.image_shape, student, unit_length=card.unit_length)
+    load_weights(model, weights, "student")
+    return model
 
 
 def split_head(network: nn.Module) -> tuple[nn.Module, ExactLinear]:

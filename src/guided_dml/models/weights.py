@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+import hashlib
+import json
+
+from torch import Tensor, nn, uint8
 
 from guided_dml.errors import InputError
 
@@ -31,3 +34,13 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], block: str) -> No
             f"the stored weights do not fit the network that the parameters {block}.* describe "
             f"({reason}); use the parameters that they were trained with, or train anew"
         ) from error
+
+
+def hash_of_weights(weights: dict[str, Tensor]) -> str:
+    """Return SHA-256 of names, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        value = weights[name].cpu().contiguous()
+        digest.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
+        digest.update(value.flatten().view(uint8).numpy().data)
+    return digest.hexdigest()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-from guided_dml.blocks import ComputeParameters, EvaluationParameters, StudentParameters
+from guided_dml.blocks import ComputeParameters, EvaluationParameters
 from guided_dml.errors import InputError
+from guided_dml.inference.card import Card
 from guided_dml.metrics.protocol import image_names_of, sets_of
 from guided_dml.types import Figure, History, Plot, Tensors
+
+logger = logging.getLogger(__name__)
 
 #: Neighbours that the retrieval sheet shows of each query.
 NEIGHBOURS = 8
@@ -18,12 +22,10 @@ PUTS = "where the network puts the images"
 
 def embed_images(
     weights: Tensors,
+    card: Card,
     train_images: Tensors,
     test_images: Tensors,
-    normalisation: dict[str, list[float]],
     split: Tensors,
-    student: StudentParameters,
-    normalise_embeddings: bool,
     evaluation: EvaluationParameters,
     compute: ComputeParameters,
 ) -> tuple[Tensors, Tensors]:
@@ -33,13 +35,11 @@ def embed_images(
     ``validation`` the queries are ``split.validation`` and the references ``split.train``.
 
     Args:
-        weights: The trained network.
+        weights: The trained network's.
+        card: What that network is.
         train_images: The training set.
         test_images: The test set.
-        normalisation: Mean and standard deviation that the network was trained with.
         split: The parts of the training set.
-        student: Architecture.
-        normalise_embeddings: Whether the method scales embeddings to length one.
         evaluation: Which protocol, and how batch-norm behaves.
         compute: Where to compute.
 
@@ -47,9 +47,8 @@ def embed_images(
         References and queries, each ``embeddings`` float32 ``[N, D]`` and ``labels`` int64
         ``[N]``, in the order of the images.
     """
-    from guided_dml.models.backbones import build_embedder
+    from guided_dml.models.backbones import embedder_of
     from guided_dml.models.layers import FlipAverage
-    from guided_dml.models.weights import load_weights
     from guided_dml.training.batches import DeviceImages
     from guided_dml.training.embed import embed
     from guided_dml.training.policy import Policy
@@ -60,17 +59,21 @@ def embed_images(
             "run ingestion with a data.validation_share above 0"
         )
     policy = Policy.of(compute)
-    shape, bare = train_images["images"].shape[1:], student.model_copy(update={"pretrained": None})
-    model = build_embedder(0, shape, bare, unit_length=normalise_embeddings)
-    load_weights(model, weights, "student")
+    model = embedder_of(card, weights)
+    if evaluation.flip_average != card.flip_average:
+        logger.warning(
+            "evaluation.flip_average is %s here, and %s where the network was trained, as an "
+            "export will do it",
+            *(str(value).lower() for value in (evaluation.flip_average, card.flip_average)),
+        )
     if evaluation.flip_average:
-        model = FlipAverage(model, unit_length=normalise_embeddings)
+        model = FlipAverage(model, unit_length=card.unit_length)
     policy.place(model)
     results = []
     for name, part in sets_of(train_images, test_images, split, evaluation.split).items():
         embeddings = embed(
             model,
-            DeviceImages(part["images"], normalisation, policy.device),
+            DeviceImages(part["images"], card.normalisation, policy.device),
             policy,
             batch_size=evaluation.batch_size,
             batch_statistics=evaluation.batch_statistics,

@@ -28,11 +28,9 @@ def create_pipeline(method: str) -> Pipeline:
             embed_images,
             [
                 "weights",
+                "card",
                 *IMAGES,
-                "normalisation",
                 "split",
-                "params:student",
-                "params:normalise_embeddings",  # (the method's own: the namespace adds its name)
                 "params:evaluation",
                 "params:compute",
             ],
@@ -73,9 +71,8 @@ def create_pipeline(method: str) -> Pipeline:
     return Pipeline(
         nodes,
         namespace=method,
-        inputs={*IMAGES, "image_names", "normalisation", "split", "classes"},
+        inputs={*IMAGES, "image_names", "split", "classes"},
         parameters={
-            "params:student",
             "params:evaluation",
             "params:evaluation.split",
             "params:compute",

@@ -6,27 +6,34 @@ from typing import TYPE_CHECKING, Any
 
 from guided_dml.blocks import ComputeParameters, StudentParameters, Task
 from guided_dml.errors import InputError
+from guided_dml.inference.card import Card
 from guided_dml.methods import METHODS
 from guided_dml.types import Checkpoints, History, Tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: The parameters student.* that a network is built from.
+NETWORK = ("backbone", "stem", "embedding_dimension")
+
 
 def train_student(
     train_images: Tensors,
     normalisation: dict[str, list[float]],
     split: Tensors,
+    classes: list[str],
+    data_report: dict[str, Any],
     student: StudentParameters,
     settings: dict[str, Any],
     raw_pixel_training: bool,
+    flip_average: bool,
     compute: ComputeParameters,
     seed: int,
     checkpoints: Checkpoints,
     teacher_embeddings: Tensors | None = None,
     *,
     method: str,
-) -> tuple[Tensors, History]:
+) -> tuple[Tensors, History, Card]:
     """Train the student on the images of ``split.train``.
 
     With the same seed every method starts from the same weights and sees the same batches.
@@ -35,9 +42,12 @@ def train_student(
         train_images: The training set.
         normalisation: Its mean and standard deviation.
         split: ``train``: the images to learn from.
+        classes: Their names, for the card.
+        data_report: How the images were read, for the card.
         student: Architecture and optimiser.
         settings: The method's block of parameters.
         raw_pixel_training: Whether to train on 0-255 pixels.
+        flip_average: Whether images are embedded with their mirror images, for the card.
         compute: Where to compute.
         seed: The run's seed.
         checkpoints: Where a killed training goes on from.
@@ -45,11 +55,12 @@ def train_student(
         method: Its name.
 
     Returns:
-        The weights by name, and a row of history an epoch.
+        The weights by name, a row of history an epoch, and what the network expects and is.
 
     Raises:
         InputError: The teacher embeddings belong to other images, or are of another dimension.
     """
+    from guided_dml.models.weights import hash_of_weights
     from guided_dml.training.train import train_embedder
 
     labels, rows = train_images["labels"], split["train"]
@@ -59,7 +70,7 @@ def train_student(
         answers = objective.answers(task, labels)
     else:
         answers = _targets(teacher_embeddings, labels, rows, student.embedding_dimension)
-    return train_embedder(
+    weights, history = train_embedder(
         objective,
         task,
         answers,
@@ -69,6 +80,21 @@ def train_student(
         compute=compute,
         checkpoints=checkpoints,
     )
+    channels, height, width = train_images["images"].shape[1:]
+    card = Card(
+        method=method,
+        seed=seed,
+        image_shape=(channels, height, width),
+        **{"resize": "squash", "background": "white"} | data_report.get("reading", {}),
+        normalisation=normalisation,
+        classes=classes,
+        student={name: getattr(student, name) for name in NETWORK},
+        unit_length=objective.normalise_embeddings,
+        flip_average=flip_average,
+        target_scale=student.target_scale,
+        weights=hash_of_weights(weights),
+    )
+    return weights, history, card
 
 
 def _targets(teacher: Tensors, labels: Tensor, rows: Tensor, dimension: int) -> Tensor:

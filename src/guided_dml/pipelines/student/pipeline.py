@@ -19,9 +19,12 @@ def create_pipeline(method: str) -> Pipeline:
         "train_images",
         "normalisation",
         "split",
+        "classes",
+        "data_report",
         "params:student",
         f"params:{method}",
         "params:data.raw_pixel_training",
+        "params:evaluation.flip_average",
         "params:compute",
         "params:seed",
         "checkpoints",
@@ -30,7 +33,7 @@ def create_pipeline(method: str) -> Pipeline:
     train = Node(
         update_wrapper(partial(train_student, method=method), train_student),
         inputs,
-        ["weights", "history"],
+        ["weights", "history", "card"],
         name="train_student" if guided else "train_baseline",
         tags="train",
     )

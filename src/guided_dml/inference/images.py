@@ -1,9 +1,11 @@
-"""One image file as pixels."""
+"""One image as pixels, from a file or from the bytes of one."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -12,8 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
-from guided_dml.datasets.reading import failing_as
-from guided_dml.errors import InputError, one_of
+from guided_dml.errors import InputError, failing_as, one_of
 
 #: Pillow's names; nothing else is opened. (MPO, a camera's several JPEGs in one, is one of JPEG.)
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -29,9 +30,16 @@ Resize = Literal["squash", "crop", "pad"]
 
 
 class Rules(NamedTuple):
-    """How images are made alike; the options of ImageFolderDataset."""
+    """How images are made alike; the options of ImageFolderDataset.
 
-    image_size: int | None
+    Attributes:
+        image_size: The side, or height and width, in pixels; None: as they are.
+        channels: 1 (grey), 3 (colour); None: as they are.
+        resize: What becomes of an image of other proportions.
+        background: A colour, below transparent pixels and beside padded images.
+    """
+
+    image_size: int | tuple[int, int] | None
     channels: int | None
     resize: Resize
     background: str
@@ -68,38 +76,50 @@ class ReadImage(NamedTuple):
     changed: set[str]
 
 
-def read_image(path: Path, rules: Rules) -> ReadImage:
-    """Read a PNG, JPEG or WebP file.
+#: Reads one image as it is to be.
+Reader = Callable[[Rules], ReadImage]
+
+
+def read_image(source: Path | bytes, rules: Rules, name: str = "") -> ReadImage:
+    """Read a PNG, JPEG or WebP image.
+
+    Args:
+        source: A file, or the content of one.
+        rules: What the image is made into.
+        name: What messages call it; else they name the file.
 
     Raises:
         InputError: It is none, is damaged, animated or too large, or has more than 8 bits.
     """
-    unreadable = failing_as(f"{path}: this image is damaged, or cannot be read")
+    name = name or ("the image" if isinstance(source, bytes) else str(source))
+    unreadable = failing_as(f"{name}: this image is damaged, or cannot be read")
     with unreadable, warnings.catch_warnings(action="ignore"):  # (of metadata that are no pixels)
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            file = Image.open(path, formats=FORMATS)
+            content = BytesIO(source) if isinstance(source, bytes) else source
+            file = Image.open(content, formats=FORMATS)
         except UnidentifiedImageError as error:
-            what = "(PNG, JPEG, WebP)" if path.stat().st_size else "but an empty file"
-            raise InputError(f"{path}: this is no image {what}; remove it") from error
+            size = len(source) if isinstance(source, bytes) else source.stat().st_size
+            what = "(PNG, JPEG, WebP)" if size else "but an empty file"
+            raise InputError(f"{name}: this is no image {what}; remove it") from error
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise InputError(
-                f"{path}: this image is too large; at most {Image.MAX_IMAGE_PIXELS} pixels are "
+                f"{name}: this image is too large; at most {Image.MAX_IMAGE_PIXELS} pixels are "
                 "read: make it smaller"
             ) from error
         with file:
-            _check(path, file)
+            _check(name, file)
             return _decoded(file, rules)
 
 
-def _check(path: Path, file: ImageFile) -> None:
+def _check(name: str, file: ImageFile) -> None:
     if getattr(file, "is_animated", False) and file.format != "MPO":
-        raise InputError(f"{path}: an animated image; store one of its pictures as a file")
+        raise InputError(f"{name}: an animated image; store one of its pictures as a file")
     # (of more than 8 bits in colour Pillow would keep the upper 8 and say nothing)
     deep = any("16" in str(tile.args) for tile in file.tile)
     if deep or file.mode not in GREY_MODES | COLOUR_MODES:
         raise InputError(
-            f"{path}: 16 bits a channel or floats ({file.mode}); 8 bits are needed: convert the "
+            f"{name}: 16 bits a channel or floats ({file.mode}); 8 bits are needed: convert the "
             "file"
         )
 
@@ -120,16 +140,18 @@ def _decoded(file: ImageFile, rules: Rules) -> ReadImage:
             image = Image.alpha_composite(background, rgba)
             changed.add("composited")
     image = image.convert("L" if grey else "RGB")
-    size, wanted = (image.height, image.width), (rules.image_size, rules.image_size)
-    if rules.image_size and size != wanted:
-        image = _resized(image, rules.image_size, rules)
+    size, wanted = (image.height, image.width), rules.image_size
+    if isinstance(wanted, int):
+        wanted = (wanted, wanted)
+    if wanted and size != wanted:
+        image = _resized(image, wanted, rules)
         changed.add("resized")
     pixels = np.asarray(image)
     return ReadImage(pixels[None] if grey else pixels.transpose(2, 0, 1), size, changed)
 
 
-def _resized(image: Image.Image, side: int, rules: Rules) -> Image.Image:
-    size, bilinear = (side, side), Image.Resampling.BILINEAR
+def _resized(image: Image.Image, wanted: tuple[int, int], rules: Rules) -> Image.Image:
+    size, bilinear = (wanted[1], wanted[0]), Image.Resampling.BILINEAR
     if rules.resize == "crop":
         return ImageOps.fit(image, size, bilinear)
     if rules.resize == "pad":

@@ -1,0 +1,59 @@
+"""A folder tree of new images, each read when it is its turn."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+
+from guided_dml.datasets.image_folder import LEFT_BEHIND, SUFFIXES
+from guided_dml.errors import InputError, failing_as, one_of
+from guided_dml.inference.images import Reader, ReadImage, Rules, read_image
+
+
+class NewImagesDataset(AbstractDataset[None, dict[str, Reader]]):
+    """PNG, JPEG and WebP files in a folder and all below it; other files are passed over."""
+
+    def __init__(self, *, path: str | None, metadata: dict[str, Any] | None = None) -> None:
+        """Choose a folder; ``metadata`` is kedro-viz's."""
+        self._path = None if path is None else Path(path)
+        self.metadata = metadata
+
+    def load(self) -> dict[str, Reader]:
+        """Return by the path of each image, relative to the folder, what reads it.
+
+        Raises:
+            InputError: No folder is named, there is none, or it has no images.
+        """
+        if self._path is None:
+            raise InputError(
+                "no images named; run with --params inference.images=FOLDER, a folder of "
+                f"{one_of(SUFFIXES)}"
+            )
+        if not self._path.is_dir():
+            raise InputError(f"inference.images: there is no folder {self._path}")
+        with failing_as(f"inference.images: {self._path} cannot be read"):
+            files = sorted(path for path in self._path.rglob("*") if self._is_image(path))
+        if not files:
+            raise InputError(
+                f"inference.images: no images in {self._path}; allowed are {one_of(SUFFIXES)}"
+            )
+        return {path.relative_to(self._path).as_posix(): partial(_read, path) for path in files}
+
+    def save(self, data: None) -> None:  # noqa: ARG002
+        """Refuse: images are only read."""
+        raise DatasetError("new images are only read, never saved")
+
+    def _is_image(self, path: Path) -> bool:
+        parts = path.relative_to(self._path or path).parts
+        hidden = any(part.startswith(".") for part in parts) or path.name.lower() in LEFT_BEHIND
+        return path.suffix.lower() in SUFFIXES and not hidden and not path.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": self._path}
+
+
+def _read(path: Path, rules: Rules) -> ReadImage:
+    return read_image(path, rules, path.name)

@@ -1,0 +1,87 @@
+"""Exact nearest neighbours with numpy, for a gallery that is prepared once.
+
+The metrics' own engine is faster for many queries, but needs torch and regroups its references at
+every call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+#: Distances that are held at once: 64 MB.
+AT_ONCE = 8_000_000
+
+#: Up to so many dimensions, differences are summed one by one, which is exact and as fast.
+FEW_DIMENSIONS = 8
+
+
+class Search:
+    """The references of a gallery, ready to be searched."""
+
+    def __init__(self, references: Array) -> None:
+        """Prepare float ``[M, D]``."""
+        exact = references.astype(np.float64)
+        self._centre = exact.mean(0)
+        self._references = np.ascontiguousarray((exact - self._centre).T)
+        self._norms = (self._references**2).sum(0)
+
+    def __len__(self) -> int:
+        return len(self._norms)
+
+    def nearest(self, queries: Array, k: int) -> tuple[NDArray[np.int64], Array]:
+        """Return the k nearest references of each query, the nearest first.
+
+        Args:
+            queries: float ``[Q, D]``.
+            k: At most M are returned.
+
+        Returns:
+            Their rows, int64 ``[Q, k]``, and their L2 distances, float32 ``[Q, k]``; of equally
+            far ones the first.
+        """
+        k = min(k, len(self))
+        rows, distances = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))
+        step = max(1, AT_ONCE // len(self))
+        for start in range(0, len(queries), step):
+            some = slice(start, start + step)
+            centred = queries[some].astype(np.float64) - self._centre
+            squares = self._squares(centred)
+            found = np.argpartition(squares, k - 1, axis=1)[:, :k] if k < len(self) else None
+            if found is None:
+                found = np.broadcast_to(np.arange(k), squares.shape)
+            exact = ((centred[:, None] - self._references.T[found]) ** 2).sum(2)
+            order = np.lexsort((found, exact), axis=1)
+            rows[some] = np.take_along_axis(found, order, 1)
+            distances[some] = np.sqrt(np.take_along_axis(exact, order, 1))
+        return rows, distances.astype(np.float32)
+
+    def _squares(self, queries: NDArray[np.float64]) -> NDArray[Any]:
+        """Return squared distances ``[Q, M]``; of many dimensions less the query's own norm."""
+        if queries.shape[1] > FEW_DIMENSIONS:
+            product: NDArray[Any] = self._norms - 2 * (queries @ self._references)
+            return product
+        squares = np.zeros((len(queries), len(self)))
+        for query, reference in zip(queries.T, self._references, strict=True):
+            difference = query[:, None] - reference
+            squares += np.square(difference, out=difference)
+        return squares
+
+
+def vote(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the most frequent of each row's labels and its share.
+
+    Args:
+        labels: int64 ``[Q, k]``, of the nearest neighbours, the nearest first.
+
+    Returns:
+        int64 ``[Q]``, of equally frequent labels that of the nearest, and float64 ``[Q]``.
+    """
+    counts = (labels[:, :, None] == labels[:, None]).sum(2)
+    most = counts.argmax(1)[:, None]
+    share = np.take_along_axis(counts, most, 1)[:, 0] / labels.shape[1]
+    return np.take_along_axis(labels, most, 1)[:, 0], share

@@ -1,0 +1,158 @@
+"""What an exported network says of new images; torch is not needed."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from guided_dml.blocks import InferenceParameters
+from guided_dml.errors import InputError
+from guided_dml.inference.card import Card
+from guided_dml.inference.images import Reader
+from guided_dml.inference.predictor import BATCH, LONGEST_SIDE, Predictor
+from guided_dml.progress import progress_bar
+from guided_dml.types import Table
+
+logger = logging.getLogger(__name__)
+
+#: Of a row of the predictions; the embedding follows, as e0, e1 ...
+COLUMNS = (
+    "path",
+    "label",
+    "confidence",
+    "distance",
+    "p_value",
+    "known",
+    "nearest",
+    "width",
+    "height",
+    "error",
+    "model_version",
+)
+
+#: Mean brightness that is so far from the training images', in standard deviations of their
+#: pixels, is told: the network has seen chalk on a board, say, and this is ink on paper.
+BRIGHTNESS = 0.75
+
+#: Thumbnails that are kept for the page, at most.
+THUMBNAILS = 10_000
+
+
+def predict(
+    new_images: dict[str, Reader],
+    card: Card,
+    network: bytes,
+    gallery: dict[str, Any],
+    gallery_names: list[str],
+    calibration: dict[str, Any],
+    model: dict[str, Any],
+    inference: InferenceParameters,
+    threads: int | None,
+) -> tuple[Table, Table, dict[str, int], dict[str, Any]]:
+    """Embed new images and say what they are.
+
+    Args:
+        new_images: By the path of each, what reads it.
+        card: What the network expects.
+        network: The content of its ONNX file.
+        gallery: The training images' embeddings.
+        gallery_names: What they are called.
+        calibration: Distances of validation images.
+        model: The export's description.
+        inference: k and alpha.
+        threads: Of onnxruntime.
+
+    Returns:
+        A row an image: its path, the answer, the embedding; of a file that cannot be read the
+        ``error``. A row for each neighbour of an image. How many images there are, how many
+        of them unknown, how many unreadable. And by path thumbnails, uint8 ``[C, h, w]``.
+
+    Raises:
+        InputError: None of the images can be read.
+    """
+    import pandas as pd
+
+    predictor = Predictor(card, network, gallery, gallery_names, calibration, threads)
+    rows, near, means = [], [], list[float]()
+    thumbnails = dict[str, Any]()
+    every = -(-len(new_images) // THUMBNAILS)
+    step = -(-max(card.image_shape[1:]) // LONGEST_SIDE)
+    waiting = list(new_images.items())
+    with progress_bar("new images", len(waiting)) as bar:
+        for start in range(0, len(waiting), BATCH):
+            some = waiting[start : start + BATCH]
+            read = [_read(path, reader, card) for path, reader in some]
+            pixels = [image.pop("pixels") for image in read if not image["error"]]
+            means += [float(image.mean()) for image in pixels]
+            readable = [image for image in read if not image["error"]]
+            for image, shown in list(zip(readable, pixels, strict=True))[::every]:
+                thumbnails[image["path"]] = shown[:, ::step, ::step]
+            if pixels:
+                near += _answer(readable, np.stack(pixels), predictor, inference)
+            rows += read
+            bar.update(len(some))
+    if not means:
+        raise InputError(f"none of {len(rows)} images can be read; the first: {rows[0]['error']}")
+    _compare_brightness(float(np.mean(means)), card)
+    columns = [*COLUMNS, *(f"e{d}" for d in range(card.student["embedding_dimension"]))]
+    predictions = pd.DataFrame(rows).assign(model_version=_version(model)).reindex(columns=columns)
+    predictions = predictions.astype({"known": "boolean", "width": "Int64", "height": "Int64"})
+    unknown = int((~predictions["known"]).sum())
+    report = {"images": len(rows), "unknown": unknown, "unreadable": len(rows) - len(means)}
+    logger.info("\n%s", _summary(report, card, inference.alpha))
+    return predictions, pd.DataFrame(near), report, thumbnails
+
+
+def _read(path: str, reader: Reader, card: Card) -> dict[str, Any]:
+    """Return what an image is: its size and ``pixels``, or its ``error``."""
+    try:
+        read = reader(card.rules)
+    except InputError as error:
+        return {"path": path, "error": str(error)}
+    height, width = read.size
+    return {"path": path, "height": height, "width": width, "error": None, "pixels": read.pixels}
+
+
+def _answer(
+    images: list[dict[str, Any]], pixels: Any, predictor: Predictor, inference: InferenceParameters
+) -> list[dict[str, Any]]:
+    """Write the answers into the rows of the images, and return the rows of their neighbours."""
+    answers = predictor.predict(pixels, inference.k, inference.alpha)
+    near = []
+    for image, told, embedding in zip(
+        images, predictor.rows(answers), answers.embeddings.tolist(), strict=True
+    ):
+        told["nearest"] = told["neighbours"][0]
+        image |= {name: told[name] for name in COLUMNS if name in told}
+        image |= {f"e{d}": value for d, value in enumerate(embedding)}
+        found = zip(told["neighbours"], told["neighbour_labels"], told["distances"], strict=True)
+        near += [
+            {"path": image["path"], "rank": rank, "name": name, "label": label, "distance": far}
+            for rank, (name, label, far) in enumerate(found, start=1)
+        ]
+    return near
+
+
+def _version(model: dict[str, Any]) -> str:
+    """Return what tells an export from others: the beginning of its weights' hash."""
+    return f"{model['name']}-{model['weights'][:12]}"
+
+
+def _compare_brightness(found: float, card: Card) -> None:
+    mean, deviation = (float(np.mean(card.normalisation[name])) for name in ("mean", "std"))
+    if abs(found - mean) > BRIGHTNESS * deviation:
+        logger.warning(
+            "the new images are much %s than the training images (mean grey level %.0f, not %.0f): "
+            "inverted, perhaps, or of another kind",
+            *("brighter" if found > mean else "darker", found, mean),
+        )
+
+
+def _summary(report: dict[str, int], card: Card, alpha: float) -> str:
+    images = report["images"]
+    return (
+        f"{images:,} new image{'s' * (images != 1)} for {card.name}: {report['unknown']:,} unknown "
+        f"(p <= {alpha:g}), {report['unreadable']:,} unreadable"
+    )
