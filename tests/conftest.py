@@ -23,6 +23,8 @@ from guided_dml.databases import sqlite_url
 from guided_dml.parameters import Parameters, validated
 from guided_dml.types import LabelledImages
 
+pytest_plugins = ["exported"]
+
 mpl.use("Agg")
 os.environ["KEDRO_DISABLE_TELEMETRY"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

@@ -137,6 +137,31 @@ def prune(keep: int) -> None:
 
 
 @cli.command()
+@click.argument("method")
+@click.option("--env", default="digits", show_default=True, help="The data set.")
+@click.option(
+    "--alias", default="champion", show_default=True, help="What it is called from now on."
+)
+@click.option("--version", type=click.IntRange(min=1), help="Of the registered model; the newest.")
+def promote(method: str, env: str, alias: str, version: int | None) -> None:
+    """Let an alias stand for an exported model, in MLflow's registry."""
+    from mlflow.exceptions import MlflowException
+
+    from guided_dml.mlflow_store import open_client, reason
+    from guided_dml.registry import promote
+
+    project = _project()
+    known("method", [method], METHODS)
+    known("data set", [env], run_options.data_sets(project / "conf"))
+    name = f"{method}-{env}"
+    try:
+        number = promote(open_client(project), name, alias, version)
+    except MlflowException as error:
+        raise InputError(f"MLflow did not promote {name}: {reason(error)}") from error
+    click.echo(f"{name}: {alias} is version {number} now (models:/{name}@{alias})")
+
+
+@cli.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 def mlflow(port: int) -> None:
     """Show the runs side by side in the browser; what waited to be recorded is uploaded first."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
@@ -41,7 +42,13 @@ PATIENCE = 5.0
 LONGEST_PARAMETER, LONGEST_TAG, AT_ONCE = 6000, 5000, 100
 
 #: In the database: where the artifacts are, absolute.
-PLACES = (("experiments", "artifact_location"), ("runs", "artifact_uri"))
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 
 
 class Experiment(NamedTuple):
@@ -82,7 +89,7 @@ class TrackedRun:
         """
         from mlflow.entities import Param, RunTag
 
-        self._project, self._client = experiment.project, experiment.client
+        self._project, self._client, self._experiment = experiment
         tags = key | {"host": socket.gethostname(), "process": str(os.getpid())} | tags
         tags = {name: value[:LONGEST_TAG] for name, value in tags.items()}
         run = experiment.find(key) or self._client.create_run(experiment.id, now, tags, name)
@@ -130,6 +137,14 @@ class TrackedRun:
         if file.exists():
             self._client.log_artifact(self.id, str(file), folder)
 
+    def log_model(self, name: str, export: str, files: dict[str, str], **_: Any) -> None:
+        """Log and register an export, from stored files of the project."""
+        from guided_dml.registry import log_model
+
+        places = {part: self._project / path for part, path in files.items()}
+        if all(place.exists() for place in places.values()):
+            log_model(self._client, self._experiment, self.id, name, export, places)
+
     def finish(self, status: str, error: str = "", now: int | None = None) -> None:
         """Close the run."""
         if error:
@@ -163,15 +178,13 @@ def reason(error: Exception) -> str:
 
 def open_experiment(project: Path, name: str) -> Experiment:
     """Return a data set's experiment; close the runs that killed processes left open."""
-    uri = store_uri(project)
-    from mlflow import MlflowClient
+    client = open_client(project)
     from mlflow.exceptions import MlflowException
 
-    client = MlflowClient(uri)
     found = client.get_experiment_by_name(name)
     if found is None:
         place = project.resolve() / "mlruns" / "artifacts" / name
-        artifacts = place.as_uri() if uri.startswith("sqlite") else None
+        artifacts = place.as_uri() if client.tracking_uri.startswith("sqlite") else None
         try:
             found = client.get_experiment(client.create_experiment(name, artifacts, KIND))
         except MlflowException:  # (another run was faster)
@@ -185,6 +198,14 @@ def open_experiment(project: Path, name: str) -> Experiment:
         if not alive(int(run.data.tags["process"])):
             client.set_terminated(run.info.run_id, "KILLED")
     return Experiment(project, client, found.experiment_id)
+
+
+def open_client(project: Path) -> MlflowClient:
+    """Return the client of MLflow's store, which is its registry as well."""
+    uri = store_uri(project)
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri, uri)
 
 
 def store_uri(project: Path) -> str:

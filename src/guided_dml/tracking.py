@@ -29,6 +29,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from guided_dml.blocks import ComputeParameters
+from guided_dml.inference.predictor import PARTS
 from guided_dml.interruption import last_words
 from guided_dml.lineage import versioned
 from guided_dml.mlflow_store import TrackedRun, made_with, open_experiment, reason
@@ -101,7 +102,7 @@ class TrackingHooks:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Log what the catalog marks with ``metadata: {mlflow: metrics|history|artifact}``."""
+        """Log what the catalog marks: ``metadata: {mlflow: metrics|history|artifact|model}``."""
         if self._recorder is None:
             return
         dataset: Any = self._catalog.get(dataset_name)
@@ -115,10 +116,12 @@ class TrackingHooks:
             self._recorder.soon("log_metrics", rows=rows, prefix=f"{name}.", first=1)
         elif kind == "artifact":
             folder = dataset_name.split(".")[0] if "." in dataset_name else None
-            path = Path(dataset._get_load_path())
-            if path.is_relative_to(self._context.project_path):  # (which may have moved until then)
-                path = path.relative_to(self._context.project_path)
-            self._recorder.soon("log_file", path=path, folder=folder)
+            self._recorder.soon("log_file", path=self._place(dataset_name), folder=folder)
+        elif kind == "model":
+            method = dataset_name.partition(".")[0]
+            files = {part: self._place(f"{method}.{part}") for part in PARTS}
+            export = self._place(dataset_name).parent.name
+            self._recorder.soon("log_model", name=data["name"], export=export, files=files)
         if dataset_name == "data_report":
             self._log_data(data)
 
@@ -137,6 +140,12 @@ class TrackingHooks:
         if recorder is not None:
             recorder.soon("finish", status=status, error=error)
             recorder.close(patience)
+
+    def _place(self, name: str) -> Path:
+        """Return where a dataset's file is, seen from the project, which may move."""
+        dataset: Any = self._catalog.get(name)
+        path, project = Path(dataset._get_load_path()), self._context.project_path
+        return path.relative_to(project) if path.is_relative_to(project) else path
 
     def _log_data(self, report: dict[str, Any]) -> None:
         if self._recorder is not None and "fingerprint" in report:

@@ -428,20 +428,22 @@ def test_a_training_goes_on_only_with_as_many_threads(
         store, small = CheckpointStore(tmp_path), {"epochs": 1, "backbone": "small_cnn"}
         changed = {"student": small, "gemini": {"epochs": 1}, "compute": {"threads": threads}}
         settings = validated(merged(raw_parameters, changed))
-        train, normalisation, split = (inputs[n] for n in ("train", "normalisation", "split"))
-        shared = (False, False, settings.compute, 0, store)
         taught(inputs, settings, settings.gemini, store)
-        softmax = raw_parameters["softmax"]
-        inputs_of: tuple[Any, ...] = (
-            train,
-            normalisation,
-            split,
-            list("abc"),
-            {},
-            settings.student,
-            softmax,
+        train_student(
+            train_images=inputs["train"],
+            normalisation=inputs["normalisation"],
+            split=inputs["split"],
+            classes=list("abc"),
+            data_report={},
+            student=settings.student,
+            settings=raw_parameters["softmax"],
+            raw_pixel_training=False,
+            flip_average=False,
+            compute=settings.compute,
+            seed=0,
+            checkpoints=store,
+            method="softmax",
         )
-        train_student(*inputs_of, *shared, method="softmax")
         return store.resumed
 
     assert [resumed(threads) for threads in (1, 2, 2)] == [False, False, True]

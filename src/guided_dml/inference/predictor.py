@@ -34,6 +34,19 @@ PARTS = {
 }
 
 
+#: What is told of an image, by :meth:`Predictor.rows`.
+ANSWER = (
+    "label",
+    "confidence",
+    "distance",
+    "p_value",
+    "known",
+    "neighbours",
+    "neighbour_labels",
+    "distances",
+)
+
+
 class Answers(NamedTuple):
     """What is said of N images.
 
@@ -191,6 +204,28 @@ class Predictor:
         return Answers(
             embeddings, labels, confidence, distances, p, p > alpha, neighbours, neighbour_distances
         )
+
+    def answer(
+        self, contents: Sequence[bytes], k: int = 5, alpha: float = 0.05
+    ) -> list[dict[str, Any]]:
+        """Return the answer for each image file's content; what cannot be read has an ``error``."""
+        told: list[dict[str, Any]] = []
+        for start in range(0, len(contents), BATCH):
+            some: list[Array | InputError] = []
+            for content in contents[start : start + BATCH]:
+                try:
+                    some.append(self.read(content))
+                except InputError as error:
+                    some.append(error)
+            pixels = [image for image in some if not isinstance(image, InputError)]
+            found = iter(self.rows(self.predict(np.stack(pixels), k, alpha)) if pixels else ())
+            told += [
+                dict.fromkeys(ANSWER) | {"error": str(image)}
+                if isinstance(image, InputError)
+                else next(found) | {"error": None}
+                for image in some
+            ]
+        return told
 
     def rows(self, answers: Answers) -> Iterator[dict[str, Any]]:
         """Yield the answer for each image in words: plain values, neighbours by name."""

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from conftest import kedro
+from exported import export_files
+from guided_dml.errors import InputError
+from guided_dml.inference.predictor import Predictor
+from guided_dml.mlflow_store import TrackedRun, open_client, open_experiment
+from guided_dml.registry import export_of
+
+
+@pytest.fixture
+def registered(exported_project: Path, project: Path) -> Path:
+    """A project whose export is logged and registered twice over, as after a repeated upload."""
+    shutil.copytree(exported_project / "data", project / "data", dirs_exist_ok=True)
+    files = {name: str(path.relative_to(project)) for name, path in export_files(project).items()}
+    for key in ("first", "second"):
+        run = TrackedRun(open_experiment(project, "digits"), {"session": key}, key, {}, {})
+        run.log_model("guided-digits", "2026-01-01T00.00.00.000Z", files)
+        run.finish("FINISHED")
+    return project
+
+
+def test_an_export_is_registered_once_and_answers_without_pickle(
+    registered: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    result = kedro(registered, "promote", "guided")
+    assert result.output == (
+        "guided-digits: champion is version 1 now (models:/guided-digits@champion)\n"
+    )
+    client = open_client(registered)
+    (only,) = client.search_model_versions("name = 'guided-digits'")
+    assert only.tags == {"export": "2026-01-01T00.00.00.000Z"}
+    assert export_of(client, "guided-digits", "champion") == "2026-01-01T00.00.00.000Z"
+    with pytest.raises(InputError, match="has no alias 'best'; it has champion"):
+        export_of(client, "guided-digits", "best")
+    content = io.BytesIO()
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(content, "PNG")
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: client.tracking_uri)
+    version = client.get_model_version_by_alias("guided-digits", "champion")
+    model: Any = mlflow.pyfunc.load_model(version.source)
+    assert model.metadata.model_id == version.model_id
+    images = pd.DataFrame({"image": [content.getvalue(), b"no image"]})
+    answers = model.predict(images, params={"k": 3})
+    (expected, _) = predictor.answer(list(images["image"]), k=3)
+    assert answers.iloc[0].drop("error").to_dict() == {
+        name: value for name, value in expected.items() if name != "error"
+    }
+    assert "this is no image" in answers.error[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["triplet"], "no model triplet-digits is registered; first run the pipeline export"),
+        (["guided", "--version=7"], "guided-digits has no version 7; it has 1"),
+        (["guided", "--alias=latest"], "MLflow did not promote guided-digits: 'latest' alias name"),
+        (["gided"], "unknown method 'gided'; did you mean guided?"),
+        (["guided", "--env=didgits"], "unknown data set 'didgits'; did you mean digits?"),
+    ],
+)
+def test_what_cannot_be_promoted_is_told(
+    registered: Path, arguments: list[str], message: str
+) -> None:
+    result = kedro(registered, "promote", *arguments)
+    assert result.exit_code == 1
+    assert message in result.output
