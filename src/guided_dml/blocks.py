@@ -219,6 +219,13 @@ class InferenceParameters(Block):
     """Share of images like the validation images that may be taken for unknown."""
 
 
+class PageParameters(Block):
+    """The pages: every image is a point; the map is ``figures/page.py``."""
+
+    megabytes: Positive = 25
+    """Size of a page: thumbnails get what the points leave of it."""
+
+
 class ComputeParameters(Block):
     """Where and how precisely to compute; the policy is guided_dml.training.policy."""
 

@@ -21,6 +21,7 @@ from guided_dml.blocks import (
     EvaluationParameters,
     GeminiParameters,
     InferenceParameters,
+    PageParameters,
     StudentParameters,
     TripletParameters,
 )
@@ -49,6 +50,7 @@ class Parameters(_OfMethods):
     evaluation: EvaluationParameters
     inference: InferenceParameters = InferenceParameters(images=None, k=5, alpha=0.05)
     compute: ComputeParameters
+    page: PageParameters = PageParameters()
 
 
 def validated(raw: dict[str, Any], methods: Iterable[str] = METHODS) -> Parameters:

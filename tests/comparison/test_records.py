@@ -144,6 +144,7 @@ def test_a_key_depends_on_what_the_method_reads_and_on_nothing_else() -> None:
     assert key("triplet") == key("triplet", seed=3) == key("triplet", tracking=False)
     assert key("triplet") == key("triplet", gemini={"epochs": 2}, siamese={"margin": 1.0})
     assert key("triplet") == key("triplet", evaluation={"batch_size": 7}, split_seed=4)
+    assert key("guided") == key("guided", page={"megabytes": 5})
     assert key("guided") != key("guided", gemini={"epochs": 2})
     assert key("triplet") != key("triplet", triplet={"margin": 1.0})
     assert key("triplet") != key("triplet", student={"epochs": 2})

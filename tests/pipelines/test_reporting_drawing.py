@@ -89,20 +89,26 @@ def test_embeddings_that_do_not_fit_are_named_and_the_next_seed_is_taken(
     assert reason in message
 
 
-def test_the_atlas_shows_the_queries_whose_images_are_stored() -> None:
+def test_the_atlas_shows_all_queries_and_the_stored_images() -> None:
     runs = [run("guided"), run("margin"), run("guided", protocol="tuned")]
     rows = np.array([1, 30, 39])
     groups, pictures = atlas_groups(
         compared(*runs), stored(*runs), partitions({"digits/d1/test": images(rows)})
     )
     assert [group.name for group in groups] == ["Digits, equal settings", "Digits, tuned settings"]
+    (shown,) = pictures.values()
     assert list(pictures) == ["digits/d1/test"]
+    assert shown.rows is not None
+    assert shown.rows.tolist() == rows.tolist()
+    assert len(shown.images) == 3
     for choice in (*groups[0].sets, *groups[1].sets):
         assert choice.picture == "digits/d1/test"
-        assert choice.points.rows.tolist() == rows.tolist()
-        assert choice.points.names == [f"{row}.png" for row in rows]
-        assert choice.points.title.endswith("(3 of 40)")
-        np.testing.assert_array_equal(choice.points.xy, embedded()["embeddings"].numpy()[rows])
+        assert choice.points.title.endswith("(40)")
+        assert [choice.points.names[row] for row in (0, *rows)] == [
+            "image 0",
+            *(f"{row}.png" for row in rows),
+        ]
+        np.testing.assert_array_equal(choice.points.xy, embedded()["embeddings"].numpy())
 
 
 @pytest.mark.parametrize("rows", [np.array([1, 2]), np.array([1, 40])])

@@ -26,6 +26,9 @@ READ = (*PREPARED, "data_report")
 
 SAVED_TOGETHER = (*READ, "image_names", "pixel_scores")
 
+#: Queries of a data set whose images the atlas shows.
+SHOWN_IMAGES = 2_000
+
 
 class Run(NamedTuple):
     """One training and its scores.
@@ -184,14 +187,13 @@ def _shown_images(catalog: Any, queried: str) -> Nested:
     """Return an evenly spaced selection of the queries: images, labels, rows, names as UTF-8."""
     import torch
 
-    from guided_dml.figures.page import MOST_POINTS
     from guided_dml.figures.plane import evenly_spaced
     from guided_dml.metrics.protocol import as_bytes, image_names_of, sets_of
 
     train, test, split = (catalog.load(name) for name in ("train_images", "test_images", "split"))
     _, queries = sets_of(train, test, split, queried).values()
     _, names = image_names_of(catalog.load("image_names"), split, queried).values()
-    rows = evenly_spaced(len(names), MOST_POINTS)
+    rows = evenly_spaced(len(names), SHOWN_IMAGES)
     return {
         "images": queries["images"][rows],
         "labels": queries["labels"][rows],

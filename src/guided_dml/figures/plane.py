@@ -46,7 +46,7 @@ class Points:
         return f"{self.name} ({len(self.rows):,} of {self.of:,})"
 
 
-def to_plane(sets: Mapping[str, Mapping[str, Any]], most: int) -> list[Points]:
+def to_plane(sets: Mapping[str, Mapping[str, Any]], most: int | None = None) -> list[Points]:
     """Prepare sets of embeddings for drawing, all in the same plane.
 
     With D > 2 the plane is that of the first two principal components of the first set, and the
@@ -55,7 +55,8 @@ def to_plane(sets: Mapping[str, Mapping[str, Any]], most: int) -> list[Points]:
     Args:
         sets: Name to ``embeddings`` float ``[N, D]``, ``labels`` int64 ``[N]`` and, where the
             images have names, these as ``names``, N strings; else they have their numbers.
-        most: Points drawn of a set; of a larger one an evenly spaced selection is taken.
+        most: Points drawn of a set; of a larger one an evenly spaced selection is taken. None:
+            all.
 
     Raises:
         InputError: An embedding is not finite; names the set.
@@ -68,7 +69,7 @@ def to_plane(sets: Mapping[str, Mapping[str, Any]], most: int) -> list[Points]:
     drawn = []
     for name, arrays in sets.items():
         total = len(arrays["labels"])
-        rows = evenly_spaced(total, most)
+        rows = evenly_spaced(total, total if most is None else most)
         chosen = np.asarray(arrays["embeddings"], np.float64)[rows]
         xy = ((chosen - centre) @ axes).astype(np.float32)
         labels, known = np.asarray(arrays["labels"])[rows], arrays.get("names") or range(total)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from guided_dml.blocks import ComputeParameters, EvaluationParameters
+from guided_dml.blocks import ComputeParameters, EvaluationParameters, PageParameters
 from guided_dml.errors import InputError
 from guided_dml.inference.card import Card
 from guided_dml.metrics.protocol import image_names_of, sets_of
@@ -13,7 +13,7 @@ from guided_dml.types import Figure, History, Plot, Tensors
 
 logger = logging.getLogger(__name__)
 
-#: Neighbours that the retrieval sheet shows of each query.
+#: Neighbours that the retrieval sheet and the page show of each query.
 NEIGHBOURS = 8
 
 #: What a picture of embeddings shows.
@@ -162,18 +162,37 @@ def write_embedding_page(
     queried: str,
     history: History,
     run: str,
+    page: PageParameters,
 ) -> str:
-    """Return a self-contained HTML page of the embedding, with the image under the pointer."""
-    from guided_dml.figures import page, plane
+    """Return a self-contained HTML page of the embedding, with the image under the pointer.
+
+    A query brings its nearest references, and whether the nearest is of another class.
+    """
+    from guided_dml.figures.page import Choice, Group, Neighbours, PointImages, map_page
+    from guided_dml.figures.plane import to_plane
     from guided_dml.figures.style import run_title
+    from guided_dml.metrics.neighbours import nearest
 
     sets = sets_of(train_images, test_images, split, queried)
     names = image_names_of(image_names, split, queried)
-    points = plane.to_plane(
-        _arrays(reference_embeddings, query_embeddings, names), page.MOST_POINTS
-    )
-    drawn = [(some, sets[some.name]["images"].numpy()[some.rows]) for some in points]
-    return page.embedding_page(drawn, classes, f"{run_title(run, history)}: {PUTS}")
+    references, queries = to_plane(_arrays(reference_embeddings, query_embeddings, names))
+    query, reference = query_embeddings["embeddings"], reference_embeddings["embeddings"]
+    rows = nearest(query, reference, k=NEIGHBOURS)
+    distances = (query[:, None] - reference[rows]).norm(dim=2)
+    wrong = reference_embeddings["labels"][rows[:, 0]] != query_embeddings["labels"]
+    choices = [
+        Choice(references, references.name),
+        Choice(
+            queries,
+            queries.name,
+            flags={"nearest image is of another class": wrong.numpy()},
+            reference=references.name,
+            neighbours=Neighbours(rows.numpy(), distances.numpy()),
+        ),
+    ]
+    pictures = {name: PointImages(part["images"].numpy()) for name, part in sets.items()}
+    group = Group("", classes, choices, one_window=True)
+    return map_page([group], pictures, f"{run_title(run, history)}: {PUTS}", page.megabytes)
 
 
 def draw_neighbours(

@@ -55,7 +55,7 @@ def create_pipeline(method: str) -> Pipeline:
         ),
         Node(
             write_embedding_page,
-            [*EMBEDDINGS, *IMAGES, *CALLED],
+            [*EMBEDDINGS, *IMAGES, *CALLED, "params:page"],
             "embedding_page",
             name="write_embedding_page",
             tags="figures",
@@ -76,6 +76,7 @@ def create_pipeline(method: str) -> Pipeline:
             "params:evaluation",
             "params:evaluation.split",
             "params:compute",
+            "params:page",
             "params:seed",
         },
         prefix_datasets_with_namespace=True,

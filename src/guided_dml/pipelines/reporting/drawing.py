@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 
 from guided_dml.comparison.names import in_order, method_name, section_name
 from guided_dml.comparison.records import Comparison, Partitions, RunRecord
-from guided_dml.figures.page import MOST_POINTS, Choice, Group
-from guided_dml.figures.plane import Points, to_plane
+from guided_dml.figures.page import Choice, Group, PointImages
+from guided_dml.figures.plane import to_plane
 from guided_dml.figures.side_by_side import MapRow, Methods
 from guided_dml.methods import METHODS
 from guided_dml.metrics.names import SHOWN
@@ -91,14 +90,13 @@ def map_rows(
 
 def atlas_groups(
     comparisons: Sequence[Comparison], embeddings: Partitions, images: Partitions
-) -> tuple[list[Group], dict[str, NDArray[np.uint8]]]:
+) -> tuple[list[Group], dict[str, PointImages]]:
     """Return what can be chosen in the atlas, and the images of each data set.
 
-    A method shows those queries whose images are stored; where none are, evenly spaced queries
-    without images.
+    All queries are shown; those whose images are stored have them and their names.
     """
     groups: list[Group] = []
-    pictures: dict[str, NDArray[np.uint8]] = {}
+    pictures: dict[str, PointImages] = {}
     for comparison in comparisons:
         about, sets = comparison.about, []
         for method, (run, arrays) in lowest_seeds(comparison, embeddings).items():
@@ -108,23 +106,17 @@ def atlas_groups(
                 logger.warning("the images %s are not those of %s", place, run.id)
                 stored = None
             name = f"{method_name(method)}, seed {run.seed}"
+            names = [str(row) for row in range(len(arrays["labels"]))]
             if stored:
-                pictures[place] = stored["images"][:MOST_POINTS]
-                points = _points(name, arrays, stored)
-            else:
-                (points,) = to_plane({name: arrays}, MOST_POINTS)
+                pictures[place] = PointImages(stored["images"], stored["rows"])
+                for row, known in zip(stored["rows"], as_text(stored["names"]), strict=True):
+                    names[row] = known
+            (points,) = to_plane({name: {**arrays, "names": names}})
             sets.append(Choice(points, place if stored else None, method))
         if sets:
             title = section_name(about.data_set, about.protocol)
             groups.append(Group(title, about.classes, sets))
     return groups, pictures
-
-
-def _points(name: str, arrays: Arrays, stored: Arrays) -> Points:
-    rows, names = (stored[key][:MOST_POINTS] for key in ("rows", "names"))
-    chosen: dict[str, Any] = {key: array[rows] for key, array in arrays.items()}
-    (points,) = to_plane({name: chosen | {"names": as_text(names)}}, len(rows))
-    return replace(points, rows=rows, of=len(arrays["labels"]))
 
 
 def _load(partitions: Partitions, place: str, names: Sequence[str]) -> Arrays | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from guided_dml.blocks import PageParameters
 from guided_dml.comparison.records import Comparison, Partitions
 from guided_dml.types import Figure
 
@@ -61,7 +62,9 @@ def draw_embedding_grid(compared: list[Comparison], embeddings: Partitions) -> F
     return embedding_grid(rows, names, heading)
 
 
-def write_atlas(compared: list[Comparison], embeddings: Partitions, images: Partitions) -> str:
+def write_atlas(
+    compared: list[Comparison], embeddings: Partitions, images: Partitions, page: PageParameters
+) -> str:
     """Return a self-contained HTML page: any method on any data set, with its images.
 
     Args:
@@ -69,8 +72,10 @@ def write_atlas(compared: list[Comparison], embeddings: Partitions, images: Part
         embeddings: Run to what loads the ``embeddings`` and ``labels`` of its queries.
         images: ``<data set>/<data version>/<queries>`` to what loads ``images``, ``rows`` and
             ``labels``.
+        page: How large it may be.
     """
-    from guided_dml.figures.page import atlas_page
+    from guided_dml.figures.page import map_page
     from guided_dml.pipelines.reporting.drawing import atlas_groups
 
-    return atlas_page(*atlas_groups(compared, embeddings, images), "atlas of the embeddings")
+    groups, pictures = atlas_groups(compared, embeddings, images)
+    return map_page(groups, pictures, "atlas of the embeddings", page.megabytes)

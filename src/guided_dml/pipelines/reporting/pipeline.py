@@ -28,7 +28,7 @@ def create_pipeline() -> Pipeline:
         write_report: (runs, texts),
         draw_methods: (runs, ["comparison_figure", "cost_figure"]),
         draw_embedding_grid: ([runs, embeddings], "embedding_grid_figure"),
-        write_atlas: ([runs, embeddings, images], "atlas_page"),
+        write_atlas: ([runs, embeddings, images, "params:page"], "atlas_page"),
     }
     return Pipeline(
         [Node(step, *data, name=step.__name__) for step, data in steps.items()], tags="report"

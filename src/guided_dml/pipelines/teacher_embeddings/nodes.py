@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from guided_dml.blocks import ComputeParameters, GeminiParameters
+from guided_dml.blocks import ComputeParameters, GeminiParameters, PageParameters
 from guided_dml.types import Figure, History, Plot, Tensors
 
 if TYPE_CHECKING:
@@ -148,19 +148,24 @@ def write_teacher_page(
     classes: list[str],
     gemini_history: History,
     gemini_run: str,
+    page: PageParameters,
 ) -> str:
     """Return a self-contained HTML page of the teacher's embedding, with images on hover."""
-    from guided_dml.figures import page
+    from guided_dml.figures.page import Choice, Group, PointImages, map_page
     from guided_dml.figures.style import run_title
 
-    points = _points(teacher_embeddings, image_names, split, page.MOST_POINTS)
-    images = train_images["images"][split["train"][points.rows]].numpy()
+    points = _points(teacher_embeddings, image_names, split)
+    images = train_images["images"][split["train"]].numpy()
     heading = f"{run_title(gemini_run, gemini_history)}: {GOALS}"
-    return page.embedding_page([(points, images)], classes, heading)
+    group = Group("", classes, [Choice(points, SET)])
+    return map_page([group], {SET: PointImages(images)}, heading, page.megabytes)
 
 
 def _points(
-    embeddings: Tensors, image_names: dict[str, list[str]], split: Tensors, most: int
+    embeddings: Tensors,
+    image_names: dict[str, list[str]],
+    split: Tensors,
+    most: int | None = None,
 ) -> Points:
     from guided_dml.figures.plane import to_plane
 

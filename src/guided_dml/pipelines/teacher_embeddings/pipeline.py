@@ -49,7 +49,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 write_teacher_page,
-                ["teacher_embeddings", "train_images", *CALLED],
+                ["teacher_embeddings", "train_images", *CALLED, "params:page"],
                 "teacher_page",
                 name="write_teacher_page",
                 tags="figures",
