@@ -41,7 +41,7 @@ def test_blocks_of_queries_make_no_difference(monkeypatch: pytest.MonkeyPatch) -
     whole = Search(references).nearest(queries, 4)
     monkeypatch.setattr("guided_dml.inference.search.AT_ONCE", 60)
     for one, other in zip(whole, Search(references).nearest(queries, 4), strict=True):
-        assert (one == other).all()
+        assert np.array_equal(one, other)
 
 
 def test_votes_are_those_of_scikit_learn_but_for_ties() -> None:

@@ -34,6 +34,12 @@ PARTS = {
 }
 
 
+def thumbnail(images: Array) -> Array:
+    """Return uint8 ``[..., H, W]`` with rows and columns left out where they are too many."""
+    step = -(-max(images.shape[-2:]) // LONGEST_SIDE)
+    return np.ascontiguousarray(images[..., ::step, ::step])
+
+
 #: What is told of an image, by :meth:`Predictor.rows`.
 ANSWER = (
     "label",
@@ -44,6 +50,7 @@ ANSWER = (
     "neighbours",
     "neighbour_labels",
     "distances",
+    "numbers",
 )
 
 
@@ -240,4 +247,5 @@ class Predictor:
                 "neighbours": [self.gallery_names[row] for row in near],
                 "neighbour_labels": [self.card.classes[self.gallery["labels"][r]] for r in near],
                 "distances": [float(d) for d in answers.neighbour_distances[at]],
+                "numbers": near.tolist(),
             }

@@ -12,7 +12,7 @@ from guided_dml.blocks import ComputeParameters
 from guided_dml.errors import InputError
 from guided_dml.inference.calibration import calibration_of
 from guided_dml.inference.card import Card
-from guided_dml.inference.predictor import BATCH, LONGEST_SIDE, Network
+from guided_dml.inference.predictor import BATCH, Network, thumbnail
 from guided_dml.types import Tensors
 
 #: How far embeddings of onnxruntime may be from PyTorch's, in parts of their largest value:
@@ -108,9 +108,7 @@ def embed_gallery(
         "learned": learned,
         "weights": np.frombuffer(bytes.fromhex(card.weights), np.uint8),
     }
-    step = -(-max(card.image_shape[1:]) // LONGEST_SIDE)
-    thumbnails = np.ascontiguousarray(images.numpy()[..., ::step, ::step])
-    return gallery, image_names["train"], {"images": thumbnails}
+    return gallery, image_names["train"], {"images": thumbnail(images.numpy())}
 
 
 def calibrate(gallery: dict[str, Any], card: Card) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from guided_dml.blocks import InferenceParameters
+from guided_dml.blocks import InferenceParameters, PageParameters
 from guided_dml.errors import InputError
 from guided_dml.inference.card import Card
 from guided_dml.inference.images import Reader
-from guided_dml.inference.predictor import BATCH, LONGEST_SIDE, Predictor
+from guided_dml.inference.predictor import BATCH, Predictor, thumbnail
 from guided_dml.progress import progress_bar
 from guided_dml.types import Table
 
@@ -67,7 +68,9 @@ def predict(
     Returns:
         A row an image: its path, the answer, the embedding; of a file that cannot be read the
         ``error``. A row for each neighbour of an image. How many images there are, how many
-        of them unknown, how many unreadable. And by path thumbnails, uint8 ``[C, h, w]``.
+        of them unknown, how many unreadable. And for the page thumbnails of readable images,
+        ``images`` uint8 ``[T, C, h, w]`` and their ``rows`` among the readable, with the
+        ``neighbours`` of all R readable, int64 ``[R, k]``, rows of the gallery of ``weights``.
 
     Raises:
         InputError: None of the images can be read.
@@ -75,24 +78,17 @@ def predict(
     import pandas as pd
 
     predictor = Predictor(card, network, gallery, gallery_names, calibration, threads)
-    rows, near, means = [], [], list[float]()
-    thumbnails = dict[str, Any]()
+    rows, near, thumbnails, means = [], [], dict[int, Any](), list[float]()
     every = -(-len(new_images) // THUMBNAILS)
-    step = -(-max(card.image_shape[1:]) // LONGEST_SIDE)
-    waiting = list(new_images.items())
-    with progress_bar("new images", len(waiting)) as bar:
-        for start in range(0, len(waiting), BATCH):
-            some = waiting[start : start + BATCH]
-            read = [_read(path, reader, card) for path, reader in some]
-            pixels = [image.pop("pixels") for image in read if not image["error"]]
-            means += [float(image.mean()) for image in pixels]
-            readable = [image for image in read if not image["error"]]
-            for image, shown in list(zip(readable, pixels, strict=True))[::every]:
-                thumbnails[image["path"]] = shown[:, ::step, ::step]
-            if pixels:
-                near += _answer(readable, np.stack(pixels), predictor, inference)
-            rows += read
-            bar.update(len(some))
+    for read, pixels in _batches(new_images, card):
+        rows += read
+        for image in pixels:
+            if len(means) % every == 0:
+                thumbnails[len(means)] = thumbnail(image)
+            means.append(float(image.mean()))
+        if pixels:
+            readable = [row for row in read if not row["error"]]
+            near += _answer(readable, np.stack(pixels), predictor, inference)
     if not means:
         raise InputError(f"none of {len(rows)} images can be read; the first: {rows[0]['error']}")
     _compare_brightness(float(np.mean(means)), card)
@@ -102,7 +98,91 @@ def predict(
     unknown = int((~predictions["known"]).sum())
     report = {"images": len(rows), "unknown": unknown, "unreadable": len(rows) - len(means)}
     logger.info("\n%s", _summary(report, card, inference.alpha))
-    return predictions, pd.DataFrame(near), report, thumbnails
+    neighbours = pd.DataFrame(near)
+    found = neighbours.pop("number").to_numpy().reshape(len(means), -1)
+    shown = {
+        "images": np.stack([*thumbnails.values()]),
+        "rows": np.array([*thumbnails]),
+        "neighbours": found,
+        "weights": card.weights,
+    }
+    return predictions, neighbours, report, shown
+
+
+def write_inference_page(
+    predictions: Table,
+    neighbours: Table,
+    shown: dict[str, Any],
+    card: Card,
+    gallery: dict[str, Any],
+    gallery_images: dict[str, Any],
+    gallery_names: list[str],
+    run: str,
+    page: PageParameters,
+) -> str:
+    """Return a page of the map with the new images on it, their nearest training images on click.
+
+    Args:
+        predictions: A row an image.
+        neighbours: A row for each neighbour of an image.
+        shown: Thumbnails and numbers of neighbours.
+        card: What the network is.
+        gallery: The training images' embeddings.
+        gallery_images: Their thumbnails.
+        gallery_names: What they are called.
+        run: Whose network it is.
+        page: Size of the page.
+    """
+    from guided_dml.figures.page import Choice, Group, Neighbours, PointImages, map_page
+    from guided_dml.figures.plane import to_plane
+
+    new, labels = (
+        predictions[predictions["error"].isna()],
+        {c: i for i, c in enumerate(card.classes)},
+    )
+    embeddings = new[[name for name in new if name[:1] == "e" and name[1:].isdigit()]]
+    training, images = to_plane(
+        {
+            "training images": {**gallery, "names": gallery_names},
+            "new images": {
+                "embeddings": embeddings.to_numpy(np.float32),
+                "labels": new["label"].map(labels).to_numpy(np.int64),
+                "names": new["path"].tolist(),
+            },
+        }
+    )
+    distances = neighbours["distance"].to_numpy().reshape(len(new), -1)
+    notes = [
+        f"{answer.confidence:.0%} of the nearest, p = {answer.p_value:.3f}"
+        for answer in new.itertuples()
+    ]
+    found = Neighbours(shown["neighbours"], distances, gallery=shown["weights"])
+    unknown = {"unknown": ~new["known"].to_numpy(bool)}
+    of_gallery = bytes(gallery["weights"]).hex()
+    choices = [
+        Choice(images, "new", "", unknown, notes, training.name, found),
+        Choice(training, "training", gallery=of_gallery),
+    ]
+    pictures = {
+        "new": PointImages(shown["images"], shown["rows"]),
+        "training": PointImages(gallery_images["images"]),
+    }
+    group = Group("", card.classes, choices, one_window=True)
+    return map_page(
+        [group], pictures, f"{run}: new images among its training images", page.megabytes
+    )
+
+
+def _batches(
+    new_images: dict[str, Reader], card: Card
+) -> Iterator[tuple[list[dict[str, Any]], list[Any]]]:
+    """Yield what is known of some images, and the pixels of those that can be read."""
+    waiting = list(new_images.items())
+    with progress_bar("new images", len(waiting)) as bar:
+        for start in range(0, len(waiting), BATCH):
+            read = [_read(path, reader, card) for path, reader in waiting[start : start + BATCH]]
+            yield read, [image.pop("pixels") for image in read if not image["error"]]
+            bar.update(len(read))
 
 
 def _read(path: str, reader: Reader, card: Card) -> dict[str, Any]:
@@ -127,10 +207,11 @@ def _answer(
         told["nearest"] = told["neighbours"][0]
         image |= {name: told[name] for name in COLUMNS if name in told}
         image |= {f"e{d}": value for d, value in enumerate(embedding)}
-        found = zip(told["neighbours"], told["neighbour_labels"], told["distances"], strict=True)
+        columns = ("name", "label", "distance", "number")
+        found = (told[n] for n in ("neighbours", "neighbour_labels", "distances", "numbers"))
         near += [
-            {"path": image["path"], "rank": rank, "name": name, "label": label, "distance": far}
-            for rank, (name, label, far) in enumerate(found, start=1)
+            {"path": image["path"], "rank": rank, **dict(zip(columns, one, strict=True))}
+            for rank, one in enumerate(zip(*found, strict=True), start=1)
         ]
     return near
 

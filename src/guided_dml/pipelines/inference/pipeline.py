@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from guided_dml.inference.predictor import PARTS
-from guided_dml.pipelines.inference.nodes import predict
+from guided_dml.pipelines.inference.nodes import predict, write_inference_page
 
 
 def create_pipeline(method: str) -> Pipeline:
@@ -17,15 +17,31 @@ def create_pipeline(method: str) -> Pipeline:
         Node(
             predict,
             ["new_images", *PARTS, "model", *parameters],
-            ["predictions", "neighbours", "inference_report", "thumbnails"],
+            ["predictions", "neighbours", "inference_report", "shown"],
             name="predict",
+        ),
+        Node(
+            write_inference_page,
+            [
+                "predictions",
+                "neighbours",
+                "shown",
+                "card",
+                "gallery",
+                "gallery_images",
+                "gallery_names",
+                "run",
+                "params:page",
+            ],
+            "inference_page",
+            name="write_inference_page",
         ),
     ]
     return Pipeline(
         nodes,
         namespace=method,
         inputs={"new_images"},
-        parameters={*parameters},
+        parameters={*parameters, "params:page"},
         tags="inference",
         prefix_datasets_with_namespace=True,
     )
