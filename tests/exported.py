@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -18,7 +19,8 @@ PARAMETERS = SMALL | {"data": {"images_per_class": 40}, "tracking": False}
 @pytest.fixture(scope="session")
 def exported_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with an export, made once for all processes of the tests; only to be read."""
-    place = tmp_path_factory.getbasetemp().parent / "exported"
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exported"
     with FileLock(f"{place}.lock"):
         if not (place / "done").exists():
             shutil.rmtree(place, ignore_errors=True)

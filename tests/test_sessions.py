@@ -211,13 +211,7 @@ def test_what_was_made_from_other_images_is_refused(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("pipeline", "changed", "words"),
     [
-        (
-            "evaluation",
-            "student.backbone=resnet18",
-            r"guided\.weights \(.*=small_cnn, now .*resnet18",
-        ),
-        ("evaluation", "student.stem=own", r"guided\.weights"),
-        ("evaluation", "guided.normalise_embeddings=true", r"guided\.weights .*=false, now .*true"),
+        ("evaluation", "data.raw_pixel_training=true", r"guided\.weights .*=false, now .*true"),
         ("distillation", "student.embedding_dimension=3", r"teacher_embeddings .*=2, now it is 3"),
         ("distillation", "gemini.hidden_units=8", r"teacher_embeddings .*pipeline teacher_emb"),
         (
