@@ -226,6 +226,20 @@ class PageParameters(Block):
     """Size of a page: thumbnails get what the points leave of it."""
 
 
+class AuditParameters(Block):
+    """How labels are judged, and what counts as a duplicate."""
+
+    folds: Defining[Annotated[int, Field(ge=2)]] = 5
+    """Each part of the images is judged by a network that learned from the others."""
+    neighbours: Defining[Annotated[int, Field(ge=2)]] = 10
+    """k: so many vote on an image's label, and the last of them says how far near is."""
+    majority: Defining[Annotated[float, Field(gt=0, le=1)]] = 0.7
+    """Share of the votes with one other label that calls a given label likely wrong."""
+    near: Defining[Share] = 0.5
+    """Two images less than so many times as far apart as either from its k-th neighbour are near
+    duplicates (0: only the same pixels count)."""
+
+
 class ComputeParameters(Block):
     """Where and how precisely to compute; the policy is guided_dml.training.policy."""
 

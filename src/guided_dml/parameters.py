@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from guided_dml.blocks import (
     DEFINING,
+    AuditParameters,
     Block,
     ComputeParameters,
     DataParameters,
@@ -49,6 +50,7 @@ class Parameters(_OfMethods):
     student: StudentParameters
     evaluation: EvaluationParameters
     inference: InferenceParameters = InferenceParameters(images=None, k=5, alpha=0.05)
+    audit: AuditParameters = AuditParameters()
     compute: ComputeParameters
     page: PageParameters = PageParameters()
 

@@ -4,6 +4,7 @@ from kedro.pipeline import Pipeline
 
 from guided_dml.methods import METHODS
 from guided_dml.pipelines import (
+    audit,
     evaluation,
     export,
     gemini,
@@ -46,6 +47,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         **methods,
         **out,
         "baselines": sum(baselines, Pipeline([])),
+        "audit": audit.create_pipeline("guided"),
         "reporting": reporting.create_pipeline(),
         "__default__": sum(steps.values(), Pipeline([])),
     }

@@ -68,6 +68,8 @@ class ProgressHooks:
         for name in sorted(made):
             if name.endswith(".scores"):
                 logger.info(self._summary(name.removesuffix(".scores"), made))
+            if name.endswith(".audit_scores"):
+                logger.info(self._audit(name.removesuffix(".audit_scores")))
         for path in stored_files(self._catalog, {"comparison_markdown"} & made).values():
             folder = os.path.relpath(path.parents[2])
             logger.info("\nReport:   %s/*/%s/*", folder, path.parent.name)
@@ -92,6 +94,24 @@ class ProgressHooks:
                 "Compare:  make mlflow  (runs side by side)     make viz  (the pipelines)",
             ]
         return "\n".join(lines)
+
+    def _audit(self, method: str) -> str:
+        scores = self._catalog.load(f"{method}.audit_scores")
+        found = {name: f"{count:7,.0f}" for name, count in scores.items()}
+        by_pixels, by_both = (scores[f"label_issues_by_{name}"] for name in ("pixels", "both"))
+        pages = stored_files(self._catalog, {f"{method}.audit_page"}).values()
+        return "\n".join(
+            [
+                "",
+                f"{method} on {self._dataset}: audit of {scores['images']:,} images",
+                f"{found['label_issues']}  likely wrong labels "
+                f"(in raw pixels {by_pixels:,}, in both {by_both:,})",
+                f"{found['exact_groups']}  groups with exact duplicates",
+                f"{found['near_groups']}  groups of near duplicates",
+                f"{found['leaks']}  groups with training and test images: leaks",
+                *(f"\nLook:     {os.path.relpath(path)}" for path in pages),
+            ]
+        )
 
 
 def _trim_memory() -> None:

@@ -1,0 +1,325 @@
+"""Judging the labels by networks that have not seen them, and finding duplicates."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guided_dml.blocks import (
+    AuditParameters,
+    ComputeParameters,
+    GeminiParameters,
+    StudentParameters,
+    TripletParameters,
+)
+from guided_dml.errors import InputError
+from guided_dml.methods import METHODS
+from guided_dml.pipelines.audit.findings import Findings
+from guided_dml.pipelines.gemini.nodes import train_gemini
+from guided_dml.pipelines.ingestion.nodes import fit_normalisation
+from guided_dml.pipelines.student.nodes import train_student
+from guided_dml.pipelines.teacher_embeddings.nodes import embed_with_gemini
+from guided_dml.pipelines.triplets.nodes import draw_triplets
+from guided_dml.types import Checkpoints, Table, Tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+#: In which space an image's neighbours vote: before its network's last layer, and without any.
+VOTERS = ("by_features", "by_pixels")
+
+
+def find_duplicate_images(
+    train_images: Tensors, test_images: Tensors, audit: AuditParameters, compute: ComputeParameters
+) -> Tensors:
+    """Group images of both sets that are the same, or nearly.
+
+    Args:
+        train_images: The training set.
+        test_images: The test set.
+        audit: What counts as near.
+        compute: Where to search.
+
+    Returns:
+        As :func:`guided_dml.metrics.duplicates.find_duplicates`, the training images first.
+    """
+    from guided_dml.metrics.duplicates import find_duplicates
+    from guided_dml.training.policy import Policy
+
+    images = [part["images"] for part in (train_images, test_images)]
+    device = Policy.of(compute).device
+    return find_duplicates(images, audit.neighbours, audit.near, device)
+
+
+def find_label_neighbours(
+    train_images: Tensors,
+    test_images: Tensors,
+    classes: list[str],
+    triplets: TripletParameters,
+    gemini: GeminiParameters,
+    student: StudentParameters,
+    settings: dict[str, Any],
+    raw_pixel_training: bool,
+    batch_size: int,
+    audit: AuditParameters,
+    compute: ComputeParameters,
+    seed: int,
+    split_seed: int,
+    checkpoints: Checkpoints,
+    *,
+    method: str,
+) -> Tensors:
+    """Find who votes on each label: neighbours that the image's network has learned from.
+
+    The images of both sets are dealt out to folds. For each fold a network is trained (its teacher
+    too) on the training images of the others. So no network, and no neighbour, knows the label
+    that is judged.
+
+    Args:
+        train_images: The training set.
+        test_images: The test set.
+        classes: Their names.
+        triplets: Of a teacher.
+        gemini: A teacher's architecture and optimiser.
+        student: A network's architecture and optimiser.
+        settings: The method's block of parameters.
+        raw_pixel_training: Whether to train on 0-255 pixels.
+        batch_size: Images that are embedded at once.
+        audit: How many folds and neighbours.
+        compute: Where to compute.
+        seed: The run's seed.
+        split_seed: Seed of the folds.
+        checkpoints: Where a killed training goes on from.
+        method: Its name.
+
+    Returns:
+        ``fold`` int64 ``[N]``, training images first; ``by_features`` and ``by_pixels`` int64
+        ``[N, k]``, indices into the training set, nearest first: in the features before the
+        network's last layer, and in raw pixels.
+
+    Raises:
+        InputError: There are too few images for so many folds or neighbours.
+    """
+    import torch
+
+    from guided_dml.metrics.duplicates import shrunk
+    from guided_dml.metrics.label_issues import assign_folds
+    from guided_dml.metrics.neighbours import nearest
+    from guided_dml.training.policy import Policy
+
+    _check_size(train_images["labels"].numpy(), classes, audit)
+    sets, device = (train_images, test_images), Policy.of(compute).device
+    train, test = (
+        torch.from_numpy(assign_folds(part["labels"].numpy(), audit.folds, split_seed))
+        for part in sets
+    )
+    pixels = [shrunk(part["images"]) for part in sets]
+    fold = torch.cat([train, test])
+    found = {name: fold.new_empty(len(fold), audit.neighbours) for name in VOTERS}
+    for number in range(audit.folds):
+        logger.info("fold %d of %d", number + 1, audit.folds)
+        learned, held_out, tested = (
+            torch.where(part)[0] for part in (train != number, train == number, test == number)
+        )
+        split = {"train": learned, "validation": held_out}
+        normalisation = fit_normalisation(train_images, split)
+        weights = _train(
+            train_images,
+            split,
+            normalisation,
+            classes,
+            triplets,
+            gemini,
+            student,
+            settings,
+            raw_pixel_training,
+            compute,
+            seed,
+            checkpoints,
+            method,
+        )
+        images = [train_images["images"], test_images["images"][tested]]
+        features = _features(
+            weights,
+            images,
+            None if raw_pixel_training else normalisation,
+            student,
+            bool(settings["normalise_embeddings"]),
+            batch_size,
+            compute,
+        )
+        spaces = (features, [pixels[0], pixels[1][tested]])
+        for name, (known, unknown) in zip(VOTERS, spaces, strict=True):
+            query = torch.cat([known[held_out], unknown]).to(device)
+            rows = nearest(query, known[learned].to(device), audit.neighbours).cpu()
+            found[name][fold == number] = learned[rows]
+    return {"fold": fold, **found}
+
+
+def list_findings(
+    train_images: Tensors,
+    test_images: Tensors,
+    image_names: dict[str, list[str]],
+    classes: list[str],
+    label_neighbours: Tensors,
+    duplicates: Tensors,
+    audit: AuditParameters,
+) -> tuple[Table, dict[str, float]]:
+    """List every image with what was found of it, and count the findings.
+
+    Returns:
+        A row an image, likely wrong labels first (docs/audit.md has the columns); and the counts.
+    """
+    found = Findings.of(
+        train_images, test_images, image_names, label_neighbours, duplicates, audit.majority
+    )
+    return found.table(classes), found.scores()
+
+
+def write_audit_page(
+    train_images: Tensors,
+    test_images: Tensors,
+    image_names: dict[str, list[str]],
+    classes: list[str],
+    label_neighbours: Tensors,
+    duplicates: Tensors,
+    audit: AuditParameters,
+    run: str,
+) -> str:
+    """Return a self-contained HTML page to look through the findings."""
+    from guided_dml.figures.audit_page import Copies, Picture, Suspect, audit_page
+
+    found = Findings.of(
+        train_images, test_images, image_names, label_neighbours, duplicates, audit.majority
+    )
+    train, test = train_images["images"], test_images["images"]
+
+    def picture(row: int) -> Picture:
+        label = classes[found.given[row]]
+        return Picture(row, found.names[row], label, bool(found.test[row]))
+
+    def image(row: int) -> NDArray[np.uint8]:
+        part = train[row] if row < len(train) else test[row - len(train)]
+        pixels: NDArray[np.uint8] = part.numpy()
+        return pixels
+
+    suspects = [
+        Suspect(
+            picture(row),
+            classes[found.features.suggested[row]],
+            found.features.score[row],
+            found.pixels.score[row],
+            [picture(other) for other in found.neighbours[row].tolist()],
+        )
+        for row in found.order[: found.issue.sum()].tolist()
+    ]
+    groups = [Copies([picture(row) for row in group.rows], *group[1:]) for group in found.groups]
+    return audit_page(suspects, groups, image, f"{run}: audit of the data", found.notes(audit))
+
+
+def _train(
+    train_images: Tensors,
+    split: Tensors,
+    normalisation: dict[str, list[float]],
+    classes: list[str],
+    triplets: TripletParameters,
+    gemini: GeminiParameters,
+    student: StudentParameters,
+    settings: dict[str, Any],
+    raw_pixel_training: bool,
+    compute: ComputeParameters,
+    seed: int,
+    checkpoints: Checkpoints,
+    method: str,
+) -> Tensors:
+    """Return the weights of a network that learned from ``split.train`` alone."""
+    teacher = None
+    if METHODS[method].follows_teacher:
+        drawn = draw_triplets(train_images, split, classes, triplets, seed)
+        master = (gemini, student.embedding_dimension, raw_pixel_training, compute)
+        gemini_weights, _ = train_gemini(
+            train_images, normalisation, drawn, split, *master, seed, checkpoints
+        )
+        teacher = embed_with_gemini(gemini_weights, train_images, normalisation, split, *master)
+    weights, _ = train_student(
+        train_images,
+        normalisation,
+        split,
+        student,
+        settings,
+        raw_pixel_training,
+        compute,
+        seed,
+        checkpoints,
+        teacher,
+        method=method,
+    )
+    return weights
+
+
+def _features(
+    weights: Tensors,
+    sets: list[Tensor],
+    normalisation: dict[str, list[float]] | None,
+    student: StudentParameters,
+    unit_length: bool,
+    batch_size: int,
+    compute: ComputeParameters,
+) -> list[Tensor]:
+    """Return what a network sees in images before its last layer, float32 ``[N, F]`` a set."""
+    from guided_dml.models.backbones import build_embedder, split_head
+    from guided_dml.models.weights import load_weights
+    from guided_dml.training.batches import DeviceImages
+    from guided_dml.training.embed import embed
+    from guided_dml.training.policy import Policy
+
+    policy, bare = Policy.of(compute), student.model_copy(update={"pretrained": None})
+    network = build_embedder(0, sets[0].shape[1:], bare, unit_length=unit_length)
+    load_weights(network, weights, "student")
+    trunk = policy.place(split_head(network)[0])
+    return [
+        embed(
+            trunk,
+            DeviceImages(images, normalisation, policy.device),
+            policy,
+            batch_size=batch_size,
+            description="features",
+        ).flatten(1)
+        for images in sets
+    ]
+
+
+def _check_size(labels: NDArray[np.int64], classes: list[str], audit: AuditParameters) -> None:
+    """Refuse folds that leave too little of a class or too few neighbours to learn from."""
+    counts, folds = np.bincount(labels, minlength=len(classes)), audit.folds
+    smallest = int(counts.argmin())
+    count, left = int(counts[smallest]), counts - -(-counts // folds)
+    if count < folds or left[smallest] < 2:
+        few = "remove it or add images"
+        remedy = f"audit.folds={count} or a lower number, or {few}" if count > 2 else few
+        raise InputError(
+            f"audit.folds: {folds} given, but class {classes[smallest]!r} has {count} training "
+            f"images; each fold needs one, and has to leave two to learn from ({remedy})"
+        )
+    others = len(labels) - -(-len(labels) // folds)
+    if others < audit.neighbours:
+        raise InputError(
+            f"audit.neighbours: {audit.neighbours} given, but {others} training images are left "
+            f"outside a fold of {len(labels)}; at most that many can vote"
+        )
+    hopeless = np.flatnonzero(left <= (1 - audit.majority) * audit.neighbours + 1e-9)
+    if len(hopeless):
+        logger.warning(
+            "of %s, %d of %d classes, so few images are left outside a fold that %d neighbours "
+            "can outvote any label: all of them may be called wrong (a lower audit.neighbours, or "
+            "a higher audit.majority)",
+            repr(classes[hopeless[0]]),
+            len(hopeless),
+            len(classes),
+            audit.neighbours,
+        )
