@@ -41,7 +41,7 @@ def neighbours(backbone: str, seed: int) -> tuple[Tensors, Tensors, np.ndarray]:
         parameters.triplets,
         parameters.gemini,
         parameters.student,
-        parameters.guided.model_dump(),
+        RAW["guided"],
         False,
         128,
         parameters.audit,

@@ -23,7 +23,8 @@ Pairs = NDArray[np.int64]
 LARGEST_SIDE = 32
 
 #: In parts of an image's contrast: so far its k-th neighbour is taken to be at least. Else
-#: more than k images that are nearly the same would hide each other.
+#: more than k images that are nearly the same would hide each other. (So many may still be found
+#: as several groups, since each is held against its k nearest only.)
 CONTRAST = 0.2
 
 #: Images that are looked at together.
