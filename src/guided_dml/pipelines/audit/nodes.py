@@ -16,6 +16,7 @@ from guided_dml.blocks import (
     TripletParameters,
 )
 from guided_dml.errors import InputError
+from guided_dml.inference.card import Card
 from guided_dml.methods import METHODS
 from guided_dml.pipelines.audit.findings import Findings
 from guided_dml.pipelines.gemini.nodes import train_gemini
@@ -128,7 +129,7 @@ def find_label_neighbours(
         )
         split = {"train": learned, "validation": held_out}
         normalisation = fit_normalisation(train_images, split)
-        weights = _train(
+        weights, card = _train(
             train_images,
             split,
             normalisation,
@@ -144,15 +145,7 @@ def find_label_neighbours(
             method,
         )
         images = [train_images["images"], test_images["images"][tested]]
-        features = _features(
-            weights,
-            images,
-            None if raw_pixel_training else normalisation,
-            student,
-            bool(settings["normalise_embeddings"]),
-            batch_size,
-            compute,
-        )
+        features = _features(weights, card, images, raw_pixel_training, batch_size, compute)
         spaces = (features, [pixels[0], pixels[1][tested]])
         for name, (known, unknown) in zip(VOTERS, spaces, strict=True):
             query = torch.cat([known[held_out], unknown]).to(device)
@@ -236,8 +229,8 @@ def _train(
     seed: int,
     checkpoints: Checkpoints,
     method: str,
-) -> Tensors:
-    """Return the weights of a network that learned from ``split.train`` alone."""
+) -> tuple[Tensors, Card]:
+    """Return a network that learned from ``split.train`` alone."""
     teacher = None
     if METHODS[method].follows_teacher:
         drawn = draw_triplets(train_images, split, classes, triplets, seed)
@@ -246,42 +239,42 @@ def _train(
             train_images, normalisation, drawn, split, *master, seed, checkpoints
         )
         teacher = embed_with_gemini(gemini_weights, train_images, normalisation, split, *master)
-    weights, _ = train_student(
+    weights, _, card = train_student(
         train_images,
         normalisation,
         split,
+        classes,
+        {},
         student,
         settings,
         raw_pixel_training,
+        False,
         compute,
         seed,
         checkpoints,
         teacher,
         method=method,
     )
-    return weights
+    return weights, card
 
 
 def _features(
     weights: Tensors,
+    card: Card,
     sets: list[Tensor],
-    normalisation: dict[str, list[float]] | None,
-    student: StudentParameters,
-    unit_length: bool,
+    raw_pixels: bool,
     batch_size: int,
     compute: ComputeParameters,
 ) -> list[Tensor]:
     """Return what a network sees in images before its last layer, float32 ``[N, F]`` a set."""
-    from guided_dml.models.backbones import build_embedder, split_head
-    from guided_dml.models.weights import load_weights
+    from guided_dml.models.backbones import embedder_of, split_head
     from guided_dml.training.batches import DeviceImages
     from guided_dml.training.embed import embed
     from guided_dml.training.policy import Policy
 
-    policy, bare = Policy.of(compute), student.model_copy(update={"pretrained": None})
-    network = build_embedder(0, sets[0].shape[1:], bare, unit_length=unit_length)
-    load_weights(network, weights, "student")
-    trunk = policy.place(split_head(network)[0])
+    policy = Policy.of(compute)
+    trunk = policy.place(split_head(embedder_of(card, weights))[0])
+    normalisation = None if raw_pixels else card.normalisation
     return [
         embed(
             trunk,
