@@ -1,4 +1,4 @@
-"""The commands: `run`, with errors shown plainly, `compare`, `tune`, `mlflow` and `prune`."""
+"""The commands: `run`, with errors shown plainly, `compare`, `tune`, `serve`, `mlflow`, `prune`."""
 
 from __future__ import annotations
 
@@ -159,6 +159,21 @@ def promote(method: str, env: str, alias: str, version: int | None) -> None:
     except MlflowException as error:
         raise InputError(f"MLflow did not promote {name}: {reason(error)}") from error
     click.echo(f"{name}: {alias} is version {number} now (models:/{name}@{alias})")
+
+
+@cli.command()
+@click.option("--env", default="digits", show_default=True, help="The data set.")
+@click.option("--method", default="guided", show_default=True, help="Who trained the network.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), help="Answers at once; as many as cores.")
+def serve(env: str, method: str, **options: Any) -> None:
+    """Show in the browser, and tell programs, what the newest export says of images."""
+    from guided_dml.serving.server import serve
+
+    project = _project()
+    known("data set", [env], run_options.data_sets(project / "conf"))
+    known("method", [method], METHODS)
+    serve(project, env, method, say=click.echo, **options)
 
 
 @cli.command()

@@ -40,6 +40,13 @@ def end_on_interrupt() -> None:
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
 
 
+def end_at_once() -> None:
+    """Let signals end this process with nothing more to be said: for what stores nothing."""
+    signal.set_wakeup_fd(-1)
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+
+
 def _begin_nothing_new(*_: object) -> None:
     """Stop the main thread where it is; end the process if nothing else has."""
     time.sleep(GRACE)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractVersionedDataset, CatalogProtocol
+from kedro.io.core import VersionNotFoundError
 from pydantic import BaseModel, ValidationError
 
 from guided_dml.errors import InputError
@@ -54,6 +55,37 @@ def versioned(
 def stored_files(catalog: CatalogProtocol[Any, Any], names: Iterable[str]) -> dict[str, Path]:
     """Return the files behind those of ``names`` that are stored in versions."""
     return {name: Path(d._get_load_path()) for name, d in versioned(catalog, names)}
+
+
+def stored_versions(dataset: Versioned) -> list[str]:
+    """Return all versions, the newest first."""
+    try:
+        return dataset.list_versions(full_path=False)
+    except VersionNotFoundError:
+        return []
+
+
+def stored_file(dataset: Versioned, version: str) -> Path:
+    """Return where a version is stored."""
+    return Path(dataset._get_versioned_path(version))
+
+
+def made_from(path: Path, ancestors: Mapping[str, Versioned]) -> dict[str, Path]:
+    """Return which stored files a file was made from, as far as they are there.
+
+    Args:
+        path: The file.
+        ancestors: Datasets, by the names of which its record tells their content.
+    """
+    lineage, found = _lineage(path), {}
+    recorded = lineage.made_from if lineage else {}
+    for name, dataset in ancestors.items():
+        versions = stored_versions(dataset)
+        versions.sort(key=lambda version: version != path.parent.name)  # (it is mostly this one)
+        files = (stored_file(dataset, version) for version in versions)
+        fitting = [f for f in files if content_hash(f) == recorded.get(name)][:1]
+        found |= {name: file for file in fitting}
+    return found
 
 
 @cache

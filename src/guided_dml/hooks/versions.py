@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol, Version
-from kedro.io.core import VersionNotFoundError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from guided_dml import lineage
 from guided_dml.errors import InputError, known, one_of
-from guided_dml.lineage import Versioned, stored_files, versioned
+from guided_dml.lineage import Versioned, stored_file, stored_files, stored_versions, versioned
 from guided_dml.parameters import defining, validated
 
 #: Kept in partitions, one a run of a comparison.
@@ -74,8 +72,7 @@ class VersionHooks:
         for _, dataset in versioned(self._catalog, [dataset_name]):
             version = str(dataset.resolve_save_version())
             made_from = stored_files(self._catalog, node.inputs)
-            path = Path(dataset._get_versioned_path(version))
-            lineage.record(path, made_from, self._read_by(node))
+            lineage.record(stored_file(dataset, version), made_from, self._read_by(node))
             _pin(dataset, version)
 
     @hook_impl
@@ -92,7 +89,7 @@ class VersionHooks:
 
     def _choose(self, datasets: dict[str, Versioned], asked: dict[str, str]) -> None:
         """Pin what one step saved together: to the version asked for, or to the newest whole."""
-        stored = {name: _stored_versions(dataset) for name, dataset in datasets.items()}
+        stored = {name: stored_versions(dataset) for name, dataset in datasets.items()}
         versions = [asked[name] for name in datasets if name in asked]
         versions += sorted(set.intersection(*map(set, stored.values())), reverse=True)
         if not versions:
@@ -108,14 +105,6 @@ class VersionHooks:
                 newest = ", ".join(stored[name][:5]) or "none"
                 raise InputError(f"{name} has no version {version}; the newest stored: {newest}")
             _pin(datasets[name], version)
-
-
-def _stored_versions(dataset: Versioned) -> list[str]:
-    """Return all versions, the newest first."""
-    try:
-        return dataset.list_versions(full_path=False)
-    except VersionNotFoundError:
-        return []
 
 
 def _pin(dataset: Versioned, version: str) -> None:

@@ -1,0 +1,90 @@
+"""`kedro serve`: from a stored export to a server on this machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from guided_dml.comparison.sessions import session
+from guided_dml.errors import InputError
+from guided_dml.interruption import end_at_once
+from guided_dml.parameters import validated
+from guided_dml.serving.export import find_export
+
+HOST = "127.0.0.1"
+
+#: Seconds that answers which are being computed get, after Ctrl-C.
+GRACE = 3
+
+
+def serve(
+    project: Path,
+    env: str,
+    method: str,
+    port: int,
+    threads: int | None = None,
+    *,
+    say: Callable[[str], object],
+) -> None:
+    """Serve the newest export until Ctrl-C.
+
+    Args:
+        project: Its folder.
+        env: The data set.
+        method: Who trained the network.
+        port: Of this machine.
+        threads: Answers that are computed at once; None: as many as there are cores.
+        say: Shown on the terminal.
+
+    Raises:
+        InputError: There is no such export, it does not fit, or the port is taken.
+    """
+    end_at_once()
+    threads = threads or os.cpu_count() or 1
+    with session(project, env, {}) as (_, context):
+        loader = context.config_loader
+        defaults = validated(loader["parameters"]).inference
+        data_set = loader["globals"]["dataset"]
+        export = find_export(context.catalog, data_set, method)
+    with _listening(port) as place:
+        from uvicorn import Config, Server
+
+        from guided_dml.serving.app import create_app
+        from guided_dml.serving.model import ServedModel
+
+        model = ServedModel(export, data_set, method)
+        config = Config(
+            create_app(model, defaults, threads),
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+        )
+        say(
+            f"http://{HOST}:{port}  {model.name}, export {model.version}, {len(model):,} training "
+            "images; Ctrl-C ends it"
+        )
+        Server(config).run([place])
+
+
+def _listening(port: int) -> socket.socket:
+    """Return a socket that listens; who comes early waits.
+
+    Raises:
+        InputError: The port is taken, or not for this user.
+    """
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        place.bind((HOST, port))
+        place.listen(128)
+    except OSError as error:
+        place.close()
+        taken = error.errno == errno.EADDRINUSE
+        why = "another program uses it" if taken else str(error.strerror)
+        raise InputError(f"--port: {port} given; {why}, give another one") from error
+    return place
