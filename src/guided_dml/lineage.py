@@ -77,14 +77,15 @@ def made_from(path: Path, ancestors: Mapping[str, Versioned]) -> dict[str, Path]
         path: The file.
         ancestors: Datasets, by the names of which its record tells their content.
     """
-    lineage, found = _lineage(path), {}
+    lineage, found = _lineage(path), dict[str, Path]()
     recorded = lineage.made_from if lineage else {}
     for name, dataset in ancestors.items():
         versions = stored_versions(dataset)
         versions.sort(key=lambda version: version != path.parent.name)  # (it is mostly this one)
         files = (stored_file(dataset, version) for version in versions)
-        fitting = [f for f in files if content_hash(f) == recorded.get(name)][:1]
-        found |= {name: file for file in fitting}
+        fitting = next((f for f in files if content_hash(f) == recorded.get(name)), None)
+        if fitting:
+            found[name] = fitting
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 from contextlib import suppress
 from importlib.resources import files
 from io import BytesIO
@@ -142,23 +143,12 @@ def create_app(model: ServedModel, defaults: InferenceParameters, threads: int) 
         docs_url=None,
         redoc_url=None,
     )
-    _add_pages(app, model)
     _add_failures(app)
     answering = Answering(model, threads)
 
-    @app.get("/health", summary="Whether the server runs, and what it serves")
-    async def health() -> Health:
-        return Health(
-            status="ok",
-            model=model.name,
-            version=model.version,
-            gallery_images=len(model),
-            k=defaults.k,
-            alpha=defaults.alpha,
-        )
-
     @app.post(
         "/predict",
+        response_model=Answer,
         summary="What the model says of an image: the body is a PNG, JPEG or WebP file",
         responses={
             code: {"model": Failure, "description": what} for code, what in FAILURES.items()
@@ -177,9 +167,24 @@ def create_app(model: ServedModel, defaults: InferenceParameters, threads: int) 
             float, Query(ge=0, lt=1, description="Known images that may be taken for unknown.")
         ] = defaults.alpha,
         seen: Annotated[bool, Query(description="Return what the network sees.")] = False,
-    ) -> Answer:
+    ) -> Response:
         known("parameter", request.query_params, ["k", "alpha", "seen"])
-        return Answer(**await answering.answer(request, k, alpha, seen))
+        told = await answering.answer(request, k, alpha, seen)
+        # (in ASCII: names of files may hold what UTF-8 cannot)
+        return Response(json.dumps(told), media_type="application/json")
+
+    _add_pages(app, model)
+
+    @app.get("/health", summary="Whether the server runs, and what it serves")
+    async def health() -> Health:
+        return Health(
+            status="ok",
+            model=model.name,
+            version=model.version,
+            gallery_images=len(model),
+            k=defaults.k,
+            alpha=defaults.alpha,
+        )
 
     return Guard(app)
 
@@ -199,8 +204,12 @@ def _add_pages(app: FastAPI, model: ServedModel) -> None:
     """Let the app show the page, and what it needs."""
     web, points = files("guided_dml.serving").joinpath("web"), model.map()
     for path, (name, kind) in WEB.items():
-        page = Response(web.joinpath(name).read_bytes(), media_type=kind)
-        app.add_route(path, page, include_in_schema=False)
+        content = web.joinpath(name).read_bytes()
+
+        async def show(_: Request, content: bytes = content, kind: str = kind) -> Response:
+            return Response(content, media_type=kind)
+
+        app.add_route(path, show, include_in_schema=False)
 
     @app.get("/map", include_in_schema=False)
     async def map_() -> Response:
@@ -213,6 +222,7 @@ def _add_pages(app: FastAPI, model: ServedModel) -> None:
         responses={
             200: {"content": {"image/png": {}}},
             404: {"model": Failure, "description": "there is no such training image"},
+            422: {"model": Failure, "description": "n is no number"},
         },
     )
     def neighbour(n: int) -> Response:

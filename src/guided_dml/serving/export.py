@@ -26,9 +26,7 @@ class Export(NamedTuple):
     files: dict[str, Path]
 
 
-def find_export(
-    catalog: Catalog, data_set: str, method: str, version: str | None = None
-) -> Export:
+def find_export(catalog: Catalog, data_set: str, method: str, version: str | None = None) -> Export:
     """Return the newest export that is whole, or that of ``version``.
 
     What it consists of is found by content: the description's record says what it was made from.
@@ -38,7 +36,7 @@ def find_export(
     """
     pipeline = "export" if method == "guided" else f"export_{method}"
     remedy = f"kedro run --env {data_set} --pipelines={pipeline}"
-    model: Versioned = catalog.get(f"{method}.model")
+    model = _dataset(catalog, f"{method}.model")
     stored = stored_versions(model)
     if version is not None and version not in stored:
         raise InputError(
@@ -58,13 +56,18 @@ def find_export(
     )
 
 
+def _dataset(catalog: Catalog, name: str) -> Versioned:
+    dataset: Versioned = catalog[name]
+    return dataset
+
+
 def _files(catalog: Catalog, method: str, model: Path) -> tuple[dict[str, Path], list[str]]:
     """Return the files of an export by their parts' names, and the names of those missing."""
-    parts: dict[str, Versioned] = {part: catalog.get(f"{method}.{part}") for part in PARTS}
-    found = made_from(model, {f"{method}.{part}": dataset for part, dataset in parts.items()})
+    names = [f"{method}.{part}" for part in PARTS]
+    found = made_from(model, {name: _dataset(catalog, name) for name in names})
     files = {name.partition(".")[2]: path for name, path in found.items()}
     if "gallery" in files:  # (saved by the same step, of which nothing is made)
-        thumbnails: Versioned = catalog.get(f"{method}.gallery_images")
+        thumbnails = _dataset(catalog, f"{method}.gallery_images")
         place = stored_file(thumbnails, files["gallery"].parent.name)
         files |= {"gallery_images": place} if place.exists() else {}
     return files, [part for part in (*PARTS, "gallery_images") if part not in files]

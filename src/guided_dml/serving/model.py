@@ -41,7 +41,7 @@ class ServedModel:
                 "the files that belong there, or train and export anew"
             )
         try:  # (not read as a whole: of many images these are the largest part)
-            thumbnails = safe_open(export.files["gallery_images"], "numpy")
+            thumbnails: Any = safe_open(export.files["gallery_images"], "numpy")
             self._thumbnails = thumbnails.get_slice("images")
         except (SafetensorError, OSError) as error:
             raise InputError(f"{export.files['gallery_images']}: {error}; export anew") from error
@@ -52,7 +52,7 @@ class ServedModel:
                 "or thumbnails of others; export anew"
             )
         embeddings = self.predictor.gallery["embeddings"]
-        self._centre, self._axes, self._titles = _plane(embeddings.astype(np.float64))
+        self._centre, self._axes, self._titles = principal_plane(embeddings.astype(np.float64))
 
     def __len__(self) -> int:
         return len(self.predictor.gallery["labels"])
@@ -125,8 +125,8 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def _plane(embeddings: NDArray[np.float64]) -> tuple[Array, Array, list[str]]:
-    """Return a centre [D], two axes [D, 2] and their titles: as drawn in the project's figures."""
+def principal_plane(embeddings: NDArray[np.float64]) -> tuple[Array, Array, list[str]]:
+    """Return a centre [D], two axes [D, 2] and their titles, as the project's figures have them."""
     dimension = embeddings.shape[1]
     if dimension <= 2:
         titles = ["dimension 1", "dimension 2"][:dimension]

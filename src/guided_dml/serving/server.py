@@ -8,11 +8,13 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from guided_dml.blocks import InferenceParameters
 from guided_dml.comparison.sessions import session
 from guided_dml.errors import InputError
 from guided_dml.interruption import end_at_once
 from guided_dml.parameters import validated
 from guided_dml.serving.export import find_export
+from guided_dml.serving.model import ServedModel
 
 HOST = "127.0.0.1"
 
@@ -43,21 +45,14 @@ def serve(
         InputError: There is no such export, it does not fit, or the port is taken.
     """
     end_at_once()
-    threads = threads or os.cpu_count() or 1
-    with session(project, env, {}) as (_, context):
-        loader = context.config_loader
-        defaults = validated(loader["parameters"]).inference
-        data_set = loader["globals"]["dataset"]
-        export = find_export(context.catalog, data_set, method)
     with _listening(port) as place:
-        from uvicorn import Config, Server
+        model, defaults = open_model(project, env, method)
+        from uvicorn import Config, Server  # (a second, that a message need not wait for)
 
         from guided_dml.serving.app import create_app
-        from guided_dml.serving.model import ServedModel
 
-        model = ServedModel(export, data_set, method)
         config = Config(
-            create_app(model, defaults, threads),
+            create_app(model, defaults, threads or os.cpu_count() or 1),
             ws="none",
             log_level="warning",
             access_log=False,
@@ -69,6 +64,19 @@ def serve(
             "images; Ctrl-C ends it"
         )
         Server(config).run([place])
+
+
+def open_model(project: Path, env: str, method: str) -> tuple[ServedModel, InferenceParameters]:
+    """Return the newest export of a data set and method, and the project's k and alpha.
+
+    Raises:
+        InputError: There is none, or it does not fit.
+    """
+    with session(project, env, {}) as (_, context):
+        loader = context.config_loader
+        data_set = loader["globals"]["dataset"]
+        export = find_export(context.catalog, data_set, method)
+        return ServedModel(export, data_set, method), validated(loader["parameters"]).inference
 
 
 def _listening(port: int) -> socket.socket:

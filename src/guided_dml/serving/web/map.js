@@ -20,7 +20,11 @@ function coloursOf(count) {
 const colour = (name) => points.colours[points.classes.indexOf(name)] ?? "#222";
 
 // Invisible characters of names are written out; nothing of a name is ever read as HTML.
-const visible = (name) => name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => /[\u200c\u200d]/.test(c) ? c : `\\u${c.codePointAt(0).toString(16).padStart(4, "0")}`) || '""';
+function visible(name) {
+  const escaped = (c) => (/[\u200c\u200d]/.test(c) ? c : `\\u${c.codePointAt(0).toString(16).padStart(4, "0")}`);
+  const text = name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, escaped);
+  return text.trim() ? text : `"${text}"`;
+}
 
 function numbers(text) {
   const read = atob(text), bytes = new Uint8Array(read.length);
@@ -44,13 +48,15 @@ function prepare(content) {
 const ratio = () => devicePixelRatio || 1;
 const toX = (x) => map.clientWidth / 2 + (x - view.x) * view.scale;
 const toY = (y) => map.clientHeight / 2 - (y - view.y) * view.scale;
+// Above the highest point there is room for the image that stands there, and the tools.
+const TOP = 56;
 // Show all training images, and what the user's images add.
 function fit() {
   const places = items.filter((item) => item.answer).map((item) => item.answer.place), { low, step } = points;
   const ends = [0, 1].map((d) => [low[d], low[d] + 65535 * step[d], ...places.map((place) => place[d])]);
   const [[x0, x1], [y0, y1]] = ends.map((all) => [Math.min(...all), Math.max(...all)]);
-  const scale = 0.9 * Math.min(map.clientWidth / (x1 - x0 || 1), map.clientHeight / (y1 - y0 || 1));
-  Object.assign(view, { x: (x0 + x1) / 2, y: (y0 + y1) / 2, scale });
+  const scale = 0.9 * Math.min(map.clientWidth / (x1 - x0 || 1), Math.max(9, map.clientHeight - TOP) / (y1 - y0 || 1));
+  Object.assign(view, { x: (x0 + x1) / 2, y: (y0 + y1) / 2 + TOP / 2 / scale, scale });
   draw();
 }
 const inSight = ([x, y]) => Math.abs(x - view.x) * view.scale < map.clientWidth / 2 && Math.abs(y - view.y) * view.scale < map.clientHeight / 2;

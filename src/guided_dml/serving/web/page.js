@@ -33,6 +33,7 @@ function add(files) {
 function ask(item) {
   asked = asked.then(async () => {
     Object.assign(item, await sent(item));
+    if (item.error) item.button.textContent = "!";
     item.button.className = item.error ? "failed" : item.answer.known ? "" : "unknown";
     if (item.answer) item.seen.src = item.answer.seen;
     show(item);
@@ -53,11 +54,11 @@ function show(item) {
   $("#shelf").hidden = false;
   for (const { button } of items) button.ariaPressed = button === item.button;
   item.button.scrollIntoView({ block: "nearest" });
-  const given = make("figure", {}, picture(item.url, ""), make("figcaption", {}, make("bdi", { textContent: item.name })));
   if (item.error) {
-    const words = make("p", {}, make("strong", { textContent: "This image has no answer" }), item.error);
+    const words = make("p", {}, make("strong", {}, "No answer for ", make("bdi", { textContent: item.name })), item.error);
     $("#answer").replaceChildren(make("section", {}, make("div", { className: "verdict failed" }, words)));
   } else {
+    const given = make("figure", {}, picture(item.url, ""), make("figcaption", {}, make("bdi", { textContent: item.name })));
     const size = `${points.image_size[1]} \u00d7 ${points.image_size[0]} pixels`;
     const seen = make("figure", {}, picture(item.answer.seen, ""), make("figcaption", { textContent: `what the network sees: ${size}` }));
     $("#answer").replaceChildren(
@@ -70,7 +71,7 @@ function show(item) {
 }
 function verdict({ known, label, p_value: p, neighbour_labels: labels }) {
   const votes = labels.filter((other) => other === label).length, name = visible(label);
-  const near = `${votes} of the ${labels.length} nearest training images are of this class.`;
+  const near = `${2 * votes > labels.length ? "" : "Only "}${votes} of the ${labels.length} nearest training images are of this class.`;
   const many = Math.round(100 * p);
   const share = many ? `about ${many} of 100` : "fewer than 1 of 100";
   return make("div", { className: known ? "verdict" : "verdict unknown" }, make("p", {},

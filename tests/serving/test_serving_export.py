@@ -1,0 +1,107 @@
+"""Which stored export is served."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import kedro
+from guided_dml.comparison.sessions import session
+from guided_dml.errors import InputError
+from guided_dml.serving.export import Export, find_export
+
+NEWER, BEFORE = "2999-01-01T00.00.00.000Z", "2000-01-01T00.00.00.000Z"
+
+
+@pytest.fixture
+def models(exported_project: Path, project: Path) -> Path:
+    """A copy of the stored models of digits and guided, to work in."""
+    place = project / "data" / "06_models" / "digits" / "guided"
+    shutil.copytree(exported_project / "data/06_models/digits/guided", place)
+    return place
+
+
+@pytest.fixture
+def find(project: Path) -> Callable[..., Export]:
+    def find(version: str | None = None) -> Export:
+        with session(project, "digits", {}) as (_, context):
+            return find_export(context.catalog, "digits", "guided", version)
+
+    return find
+
+
+def versions(models: Path, file: str = "model.json") -> list[str]:
+    return sorted(path.name for path in (models / file).iterdir())
+
+
+def test_parts_are_found_by_content_whatever_their_version(
+    models: Path, find: Callable[..., Export]
+) -> None:
+    (version,) = versions(models)
+    (trained,) = versions(models, "card.json")
+    for name in (NEWER, BEFORE):  # (another network's)
+        shutil.copytree(models / "card.json" / trained, models / "card.json" / name)
+        (models / "card.json" / name / "card.json").write_text("{}")
+    export = find()
+    assert export.version == version
+    parts = {name: path.parent.name for name, path in export.files.items()}
+    assert parts.pop("card") == trained
+    assert set(parts) == {"network", "gallery", "gallery_names", "calibration", "gallery_images"}
+    assert set(parts.values()) == {version}
+
+
+def test_the_newest_whole_one_is_taken_and_an_older_one_on_demand(
+    models: Path, find: Callable[..., Export]
+) -> None:
+    (version,) = versions(models)
+    shutil.copytree(models / "model.json" / version, models / "model.json" / NEWER)
+    assert find().version == NEWER
+    assert find(version).version == version
+    record = models / "model.json" / NEWER / "made_from.json"
+    record.write_text(record.read_text().replace('"guided.network": "', '"guided.network": "x'))
+    assert find().version == version
+    with pytest.raises(InputError, match=f"the export {NEWER} of guided on digits lacks network"):
+        find(NEWER)
+    with pytest.raises(InputError, match=f"{BEFORE} of .* not stored here.*stored: .*{NEWER}"):
+        find(BEFORE)
+
+
+@pytest.mark.parametrize(
+    "file", ["card.json", "network.onnx", "gallery.safetensors", "gallery_images.safetensors"]
+)
+def test_an_export_without_a_part_is_refused(models: Path, project: Path, file: str) -> None:
+    shutil.rmtree(models / file)
+    result = kedro(project, "serve", "--port", "1025")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: the export ")
+    assert "gallery" in result.stderr or file.partition(".")[0] in result.stderr
+    assert "kedro run --env digits --pipelines=export" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["no export of guided on digits", "kedro run --env digits --pipelines=export"]),
+        (["--method", "margin"], ["margin on digits", "--pipelines=export_margin"]),
+        (["--method", "marge"], ["unknown method 'marge'", "margin"]),
+        (["--env", "digit"], ["unknown data set 'digit'", "digits"]),
+    ],
+)
+def test_without_an_export_the_way_to_one_is_told(
+    project: Path, arguments: list[str], words: list[str]
+) -> None:
+    result = kedro(project, "serve", "--port", "1025", *arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    for word in words:
+        assert word in result.stderr
+
+
+def test_the_model_of_another_data_set_is_refused(models: Path, project: Path) -> None:
+    models.parent.rename(project / "data" / "06_models" / "mnist")
+    result = kedro(project, "serve", "--port", "1025", "--env", "mnist")
+    assert result.exit_code == 1
+    assert "this is guided-digits, not guided-mnist" in result.stderr
