@@ -165,9 +165,10 @@ def promote(method: str, env: str, alias: str, version: int | None) -> None:
 @click.option("--env", default="digits", show_default=True, help="The data set.")
 @click.option("--method", default="guided", show_default=True, help="Who trained the network.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
+@click.option("--alias", help="Of MLflow's registry, such as champion; else the newest export.")
 @click.option("--threads", type=click.IntRange(min=1), help="Answers at once; as many as cores.")
 def serve(env: str, method: str, **options: Any) -> None:
-    """Show in the browser, and tell programs, what the newest export says of images."""
+    """Show in the browser, and tell programs, what an export says of images."""
     from guided_dml.serving.server import serve
 
     project = _project()

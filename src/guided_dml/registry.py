@@ -97,6 +97,8 @@ def export_of(client: MlflowClient, name: str, alias: str) -> str:
     try:
         aliases = client.get_registered_model(name).aliases
     except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
         raise InputError(f"no model {name} is registered; first run the pipeline export") from error
     if alias not in aliases:
         raise InputError(

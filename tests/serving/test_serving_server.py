@@ -153,23 +153,26 @@ def wait_until(browser: Any, condition: str) -> None:
 def test_the_page_shows_neighbours_and_what_went_wrong(
     port: int, model: ServedModel, browser: Any, tmp_path: Path
 ) -> None:
+    number = int(model.predictor.gallery["learned"].argmin())  # (not at distance 0 of itself)
     image, text = tmp_path / "<b>five.png", tmp_path / "words.png"
-    image.write_bytes(model.thumbnail(5))
+    image.write_bytes(model.thumbnail(number))
     text.write_text("Dear server")
     browser.get(f"http://127.0.0.1:{port}/")
     wait_until(browser, "points !== null && $('h1').textContent === 'guided on digits'")
     browser.find_element("id", "choose").send_keys(str(image))
     wait_until(browser, "document.querySelectorAll('#neighbours li').length === 5")
     nearest = browser.find_element("css selector", "#neighbours li").text.split("\n")
-    name = model.predictor.gallery_names[5]
-    assert nearest == [model.predictor.card.classes[5], f"image {name}", "0"]
+    name, label = model.predictor.gallery_names[number], model.predictor.gallery["labels"][number]
+    assert nearest == [model.predictor.card.classes[label], f"image {name}", "0"]
     answer = browser.find_element("id", "answer").text
     assert "<b>five.png" in answer
     assert "Known: " in answer
     wait_until(browser, "[...document.images].every((i) => !i.src || i.naturalWidth === 8)")
     assert browser.execute_script("return inSight(shown.answer.place)")
 
-    browser.execute_script("$('#alpha').value = 0.99; $('#alpha').onchange({target: $('#alpha')})")
+    browser.execute_script(
+        "$('#alpha').value = 0.9999; $('#alpha').onchange({target: $('#alpha')})"
+    )
     wait_until(browser, "$('#answer').textContent.includes('I do not know this')")
     browser.find_element("id", "choose").send_keys(str(text))
     wait_until(browser, "$('#answer').textContent.includes('this is no image (PNG, JPEG, WebP)')")

@@ -27,26 +27,28 @@ def serve(
     env: str,
     method: str,
     port: int,
+    alias: str | None = None,
     threads: int | None = None,
     *,
     say: Callable[[str], object],
 ) -> None:
-    """Serve the newest export until Ctrl-C.
+    """Serve an export until Ctrl-C.
 
     Args:
         project: Its folder.
         env: The data set.
         method: Who trained the network.
         port: Of this machine.
+        alias: The export that it stands for in MLflow's registry; None: the newest.
         threads: Answers that are computed at once; None: as many as there are cores.
         say: Shown on the terminal.
 
     Raises:
-        InputError: There is no such export, it does not fit, or the port is taken.
+        InputError: There is no such export or alias, it does not fit, or the port is taken.
     """
     end_at_once()
     with _listening(port) as place:
-        model, defaults = open_model(project, env, method)
+        model, defaults = open_model(project, env, method, alias)
         from uvicorn import Config, Server  # (a second, that a message need not wait for)
 
         from guided_dml.serving.app import create_app
@@ -66,8 +68,10 @@ def serve(
         Server(config).run([place])
 
 
-def open_model(project: Path, env: str, method: str) -> tuple[ServedModel, InferenceParameters]:
-    """Return the newest export of a data set and method, and the project's k and alpha.
+def open_model(
+    project: Path, env: str, method: str, alias: str | None = None
+) -> tuple[ServedModel, InferenceParameters]:
+    """Return an export of a data set and method, and the project's k and alpha.
 
     Raises:
         InputError: There is none, or it does not fit.
@@ -75,8 +79,29 @@ def open_model(project: Path, env: str, method: str) -> tuple[ServedModel, Infer
     with session(project, env, {}) as (_, context):
         loader = context.config_loader
         data_set = loader["globals"]["dataset"]
-        export = find_export(context.catalog, data_set, method)
+        version = _promoted(project, f"{method}-{data_set}", alias) if alias else None
+        export = find_export(context.catalog, data_set, method, version)
         return ServedModel(export, data_set, method), validated(loader["parameters"]).inference
+
+
+def _promoted(project: Path, name: str, alias: str) -> str:
+    """Return the version of the export that an alias stands for.
+
+    Raises:
+        InputError: There is no such alias, or the registry cannot be reached.
+    """
+    from mlflow.exceptions import MlflowException
+
+    from guided_dml.mlflow_store import open_client, reason
+    from guided_dml.registry import export_of
+
+    try:
+        return export_of(open_client(project), name, alias)
+    except MlflowException as error:
+        raise InputError(
+            f"--alias: {alias} given, but MLflow did not tell what it stands for "
+            f"({reason(error)}); without --alias the newest export is served"
+        ) from error
 
 
 def _listening(port: int) -> socket.socket:

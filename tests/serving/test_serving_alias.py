@@ -1,0 +1,54 @@
+"""Which export an alias of MLflow's registry serves."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from conftest import kedro
+from guided_dml.mlflow_store import open_client
+from guided_dml.registry import EXPORT
+from guided_dml.serving.server import open_model
+
+NEWER = "2999-01-01T00.00.00.000Z"
+
+
+@pytest.fixture
+def registry(project: Path) -> MlflowClient:
+    """An empty registry; to set up its database takes seconds, so one test has it."""
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    return open_client(project)
+
+
+def test_an_alias_serves_its_export_and_what_is_missing_is_told(
+    exported_project: Path, project: Path, registry: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> str:
+        result = kedro(project, "serve", "--port", "1025", "--alias", "champion")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("Error: ")
+        return result.stderr
+
+    assert "no model guided-digits is registered" in told()
+    models = project / "data/06_models/digits/guided"
+    shutil.copytree(exported_project / "data/06_models/digits/guided", models)
+    (older,) = (models / "model.json").iterdir()
+    shutil.copytree(older, older.with_name(NEWER))
+    registry.create_registered_model("guided-digits")
+    for version in (older.name, NEWER):
+        registry.create_model_version("guided-digits", str(models), tags={EXPORT: version})
+    registry.set_registered_model_alias("guided-digits", "winner", "2")
+    assert "guided-digits has no alias 'champion'; it has winner" in told()
+
+    registry.set_registered_model_alias("guided-digits", "champion", "1")
+    assert open_model(project, "digits", "guided", "champion")[0].version == older.name
+    assert open_model(project, "digits", "guided", "winner")[0].version == NEWER
+    shutil.rmtree(older)
+    assert f"the export {older.name} of guided on digits is not stored here any more" in told()
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert "--alias: champion given, but MLflow did not tell" in told()
