@@ -99,6 +99,23 @@ def test_the_page_is_bounded_and_says_what_it_leaves_out(monkeypatch: pytest.Mon
         assert said in read.text
 
 
+def test_a_large_group_shows_each_set_and_label() -> None:
+    many = [Picture(i, f"{i}", "cat", False) for i in range(40)]
+    many += [Picture(50, "50", "cat", True), Picture(51, "51", "dog", False)]
+    read = Read(audit_page([], [Copies(many, True, True, False, 1.0)], grey, "a heading", []))
+    labels = [attrs["aria-label"] for attrs in read.pictures()]
+    assert labels[:4] == ["image 0: cat", "image 50: cat", "image 51: dog", "image 1: cat"]
+    assert "and 30 more" in read.text
+
+
+def test_of_a_long_name_the_end_is_shown() -> None:
+    name = "a/" * 60 + "last.png"
+    read = Read(audit_page([suspect(3, name)], [], grey, "a heading", []))
+    assert "\u2026" + name[-32:] in read.text
+    assert name not in read.text
+    assert read.pictures()[0]["title"] == f"{name}: cat"
+
+
 def test_nothing_found_is_said() -> None:
     assert Read(audit_page([], [], grey, "a heading", [])).text.count("None found.") == 3
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
 from html import escape
 from importlib.resources import files
@@ -21,6 +22,9 @@ from guided_dml.figures.style import visible
 
 #: Findings on the page, the gravest: what is left out is in the table.
 MOST_SUSPECTS, MOST_GROUPS, MOST_MEMBERS = 200, 100, 12
+
+#: Characters of a file's name that are shown; all of it is told under the pointer.
+NAME = 48
 
 #: Pixels; larger images are shown smaller, by leaving rows and columns out.
 LARGEST_SIDE = 64
@@ -102,7 +106,7 @@ def audit_page(
     shown = [*suspects[:MOST_SUSPECTS]]
     pictures = [picture for one in shown for picture in (one.picture, *one.neighbours)]
     for part in (leaks, others):
-        pictures += [p for group in part[:MOST_GROUPS] for p in group.pictures[:MOST_MEMBERS]]
+        pictures += [picture for group in part[:MOST_GROUPS] for picture in _members(group)]
     sheet = _Sheet(sorted({picture.number for picture in pictures}), image)
     body = [
         _counts(suspects, leaks, others),
@@ -227,20 +231,35 @@ def _copies(group: Copies, sheet: _Sheet) -> str:
     heads = [("leak", "leak")] * group.leak + [("differ", "labels differ")] * group.labels_differ
     heads.append(("kind", "exact" if group.exact else "near"))
     badges = "".join(f'<span class="badge {kind}">{text}</span>' for kind, text in heads)
-    more = len(group.pictures) - MOST_MEMBERS
+    shown, more = _members(group), len(group.pictures) - MOST_MEMBERS
+    many = " many" * (len(shown) > 3)
     rest = f"<p class=quiet>and {more:,} more: all are in the table</p>" if more > 0 else ""
     said = "" if group.exact else f"the nearest two {group.distance:.1f} grey levels apart"
     members = "".join(
         f"<figure>{sheet.show(one, 'medium')}<figcaption><bdi class=long>{_text(one.label)}</bdi>"
         f"{_name(one)}</figcaption></figure>"
-        for one in group.pictures[:MOST_MEMBERS]
+        for one in shown
     )
     return (
-        f"<article class=copies><div class=heads>{badges}<span class=quiet>{said}</span></div>"
+        f'<article class="copies{many}"><div class=heads>{badges}'
+        f"<span class=quiet>{said}</span></div>"
         f"<div class=members>{members}</div>{rest}</article>"
     )
 
 
+def _members(group: Copies) -> list[Picture]:
+    """Return those that are shown, first one of each set and label."""
+    met = Counter[tuple[bool, str]]()
+    ranked = []
+    for place, picture in enumerate(group.pictures):
+        ranked.append((met[picture.test, picture.label], place, picture))
+        met[picture.test, picture.label] += 1
+    return [picture for *_, picture in sorted(ranked)[:MOST_MEMBERS]]
+
+
 def _name(picture: Picture) -> str:
     of = '<span class="set test">test</span>' if picture.test else "<span class=set>train</span>"
-    return f'<div class="name long">{of}<bdi>{_text(image_title(picture.name))}</bdi></div>'
+    name = visible(image_title(picture.name))
+    if len(name) > NAME:  # (what tells files apart is mostly at the end)
+        name = f"{name[: NAME // 3]}\u2026{name[-2 * NAME // 3 :]}"
+    return f'<div class="name long">{of}<bdi>{escape(name)}</bdi></div>'
