@@ -42,7 +42,8 @@ class Raster {
   }
 
   // Stamp points onto the picture.
-  // points: x, y, labels; list: which of them; place: pixel = ax + bx x, ay + by y.
+  // points: x, y, labels; list: which of them; place: pixel = ax + bx x, ay + by y; without a stamp
+  // each is one pixel.
   draw(points, list, colours, place, stamp) {
     const { pixels } = this, { x, y, labels } = points, stride = this.image.width, m = Raster.MARGIN;
     const low = m / 2, right = this.canvas.width + 1.5 * m, bottom = this.canvas.height + 1.5 * m;
@@ -51,6 +52,7 @@ class Raster {
       const k = list[t], px = ax + bx * x[k], py = ay + by * y[k];
       if (!(px >= low && px < right && py >= low && py < bottom)) continue;
       const ix = px | 0, iy = py | 0, at = iy * stride + ix;
+      if (!stamp) { pixels[at] = colours[labels[k]]; continue; }
       const { offsets, covered, white } = stamp[(((py - iy) * 4) | 0) * 4 + (((px - ix) * 4) | 0)];
       const colour = colours[labels[k]], odd = colour & 0xff00ff, even = colour & 0x00ff00;
       for (let s = 0; s < offsets.length; s++) {

@@ -1,6 +1,6 @@
 // The map: what of it is seen, how it is drawn, and what the pointer does.
 const map = $("#map"), marks = $("#marks"), ink = marks.getContext("2d"), raster = new Raster(map);
-let group, set, hovered = -1, opened = null, lasso = null, waiting = false;
+let group, set, hovered = -1, opened = null, lasso = null, waiting = false, rest = 0;
 // x and y are the middle; home is the scale, pixels a unit, at which everything is seen.
 const view = { x: 0, y: 0, zoom: 1, home: 1, width: 1, height: 1 };
 const scale = () => view.home * view.zoom;
@@ -25,9 +25,16 @@ function zoom(factor, px = view.width / 2, py = view.height / 2) {
   view.x += ((px - view.width / 2) / scale()) * (1 - 1 / change);
   view.y -= ((py - view.height / 2) / scale()) * (1 - 1 / change);
   view.zoom *= change;
+  move();
+}
+function pan(dx, dy) { view.x -= dx / scale(); view.y += dy / scale(); move(); }
+// While the map moves, dots of very many points are single pixels.
+function move() {
+  clearTimeout(rest);
+  rest = setTimeout(() => { rest = 0; draw(); }, 150);
   draw();
 }
-function pan(dx, dy) { view.x -= dx / scale(); view.y += dy / scale(); draw(); }
+const MANY = 200000;
 
 const ratio = () => Math.min(2, devicePixelRatio || 1);
 // Pixels of a dot: smaller where there are many, larger as one comes closer.
@@ -46,12 +53,12 @@ function draw() {
   requestAnimationFrame(() => { waiting = false; drawPoints(); drawMarks(); });
 }
 function drawPoints() {
-  const r = Math.round(radius() * ratio() * 8) / 8, behind = group.sets[set.reference];
+  const r = Math.round(radius() * ratio() * 8) / 8, behind = group.sets[set.reference], background = behind.background ?? [];
+  const place = placeOf(set), quick = rest && set.near.length + set.faded.length + background.length > MANY;
   raster.begin(Math.round(view.width * ratio()), Math.round(view.height * ratio()));
-  if (behind !== set && behind.background) {
-    raster.draw(behind.drawn, behind.background, group.pale, placeOf(behind), raster.stamp(Math.max(0.8, r * 0.7), { opacity: 0.8 }));
-  }
-  const place = placeOf(set), dot = raster.stamp(r, { opacity: 0.9, edge: r > 1.2 ? 0.5 * ratio() : 0 });
+  const small = quick ? null : raster.stamp(Math.max(0.8, r * 0.7), { opacity: 0.8 });
+  if (behind !== set) raster.draw(behind.drawn, background, group.pale, placeOf(behind), small);
+  const dot = quick ? null : raster.stamp(r, { opacity: 0.9, edge: r > 1.2 ? 0.5 * ratio() : 0 });
   raster.draw(set.drawn, set.faded, group.faded, place, dot);
   raster.draw(set.drawn, set.near, group.pixels, place, dot);
   const ring = Math.max(r, 2 * ratio());
