@@ -44,13 +44,12 @@ $("#out").onclick = () => zoom(1 / 1.5);
 $("#reset").onclick = reset;
 
 function resize() {
-  const atHome = view.zoom === 1, before = view.home;
   Object.assign(view, { width: map.clientWidth, height: map.clientHeight });
   marks.width = view.width * ratio(); marks.height = view.height * ratio();
   if (!set) return;
   const { x, y, zoom } = view;
   reset();
-  if (!atHome) Object.assign(view, { x, y, zoom: (zoom * before) / view.home });
+  Object.assign(view, { x, y, zoom });
 }
 addEventListener("resize", resize);
 
