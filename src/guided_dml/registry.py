@@ -161,7 +161,7 @@ def _signature() -> Any:
         "neighbours": Array(DataType.string),
         "neighbour_labels": Array(DataType.string),
         "distances": Array(DataType.double),
-        "numbers": Array(DataType.long),
+        "neighbour_numbers": Array(DataType.long),
         **dict.fromkeys(("label", "error"), DataType.string),
     }
     answer: list[Any] = [

@@ -50,7 +50,7 @@ ANSWER = (
     "neighbours",
     "neighbour_labels",
     "distances",
-    "numbers",
+    "neighbour_numbers",
 )
 
 
@@ -247,5 +247,5 @@ class Predictor:
                 "neighbours": [self.gallery_names[row] for row in near],
                 "neighbour_labels": [self.card.classes[self.gallery["labels"][r]] for r in near],
                 "distances": [float(d) for d in answers.neighbour_distances[at]],
-                "numbers": near.tolist(),
+                "neighbour_numbers": near.tolist(),
             }

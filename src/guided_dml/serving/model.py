@@ -67,7 +67,6 @@ class ServedModel:
         answers = self.predictor.predict(pixels[None], k, alpha)
         (told,) = self.predictor.rows(answers)
         return told | {
-            "neighbour_numbers": answers.neighbours[0].tolist(),
             "embedding": answers.embeddings[0].tolist(),
             "place": self._places(answers.embeddings)[0].tolist(),
             "model": self.name,

@@ -33,6 +33,14 @@ COLUMNS = (
     "model_version",
 )
 
+#: What is told of neighbours, and the columns that it becomes (``number`` is for the page).
+FOUND = {
+    "neighbours": "name",
+    "neighbour_labels": "label",
+    "distances": "distance",
+    "neighbour_numbers": "number",
+}
+
 #: Mean brightness that is so far from the training images', in standard deviations of their
 #: pixels, is told: the network has seen chalk on a board, say, and this is ink on paper.
 BRIGHTNESS = 0.75
@@ -207,10 +215,9 @@ def _answer(
         told["nearest"] = told["neighbours"][0]
         image |= {name: told[name] for name in COLUMNS if name in told}
         image |= {f"e{d}": value for d, value in enumerate(embedding)}
-        columns = ("name", "label", "distance", "number")
-        found = (told[n] for n in ("neighbours", "neighbour_labels", "distances", "numbers"))
+        found = (told[name] for name in FOUND)
         near += [
-            {"path": image["path"], "rank": rank, **dict(zip(columns, one, strict=True))}
+            {"path": image["path"], "rank": rank, **dict(zip(FOUND.values(), one, strict=True))}
             for rank, one in enumerate(zip(*found, strict=True), start=1)
         ]
     return near
