@@ -273,7 +273,7 @@ def test_hover_shows_the_image_and_click_the_neighbours(browser: Browser) -> Non
     # A click on a neighbour opens it, in its set; where none are stored, the page looks for them.
     browser.click("#neighbours button")
     assert browser.ask("[set.name, opened.point]") == ["training images", 5]
-    assert browser.ask("$('#near').innerText") == "Nearest among the training images, in the plane"
+    assert browser.ask("$('#near').innerText") == "Nearest images, in the plane"
     said = browser.ask("[...$('#neighbours').children].map(b => b.innerText.split('\\n').slice(1))")
     assert said[:2] == [["image 4", "2.83"], ["image 3", "4.00"]]
     assert len(said) == 5

@@ -84,12 +84,12 @@ function showDetails({ point, found: { other, rows, distances, inPlane } }) {
     ...set.flags.filter((flag) => flag.of[point]).map((flag) => make("span", { className: "flag", textContent: flag.name })));
   if (!there && set.picture !== null) about.append(make("small", { textContent: "its image is not on this page" }));
   $("#opened").replaceChildren(image, about);
-  $("#near").textContent = `Nearest among the ${other.name}${inPlane ? ", in the plane" : ""}`;
+  $("#near").textContent = `Nearest ${other === set ? "images" : `among the ${other.name}`}${inPlane ? ", in the plane" : ""}`;
   $("#neighbours").replaceChildren(...rows.map((row, rank) => {
     const picture = make("canvas"), name = nameOf(other, row), title = `${name}\n${group.classes[other.labels[row]]}\n${noteOf(other, row)}`.trim();
     paint(picture, other, row, 56);
     const button = make("button", { title, className: other.labels[row] === label ? "" : "other" },
-      picture, classOf(other.labels[row]), make("bdi", { textContent: name }), make("small", { textContent: distances[rank].toPrecision(3) }));
+      picture, classOf(other.labels[row]), make("bdi", { textContent: name.split("/").pop() }), make("small", { textContent: distances[rank].toPrecision(3) }));
     button.onclick = () => { if (other !== set) choose(group.sets.indexOf(other)); open(row); };
     return button;
   }));
