@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-PARTS = ("retrieval", "training", "fullsize", "startup", "glue", "memory", "page")
+PARTS = ("retrieval", "training", "fullsize", "startup", "glue", "memory", "page", "serving")
 
 Table = list[list[str]]
 

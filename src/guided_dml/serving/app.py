@@ -35,13 +35,15 @@ WAITING = 32
 #: Neighbours that may be asked for, at most.
 MOST = 100
 
+#: The files of the pages by their addresses; dots are drawn as on the project's other pages.
 WEB = {
-    "/": ("page.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
-    "/map.js": ("map.js", "text/javascript"),
-    "/docs": ("docs.html", "text/html"),
-    "/docs.js": ("docs.js", "text/javascript"),
+    "/": ("serving/web/page.html", "text/html"),
+    "/page.css": ("serving/web/page.css", "text/css"),
+    "/page.js": ("serving/web/page.js", "text/javascript"),
+    "/raster.js": ("figures/web/raster.js", "text/javascript"),
+    "/map.js": ("serving/web/map.js", "text/javascript"),
+    "/docs": ("serving/web/docs.html", "text/html"),
+    "/docs.js": ("serving/web/docs.js", "text/javascript"),
 }
 
 
@@ -202,9 +204,9 @@ FAILURES: dict[int | str, str] = {
 
 def _add_pages(app: FastAPI, model: ServedModel) -> None:
     """Let the app show the page, and what it needs."""
-    web, points = files("guided_dml.serving").joinpath("web"), model.map()
+    package, points = files("guided_dml"), model.map()
     for path, (name, kind) in WEB.items():
-        content = web.joinpath(name).read_bytes()
+        content = package.joinpath(name).read_bytes()
 
         async def show(_: Request, content: bytes = content, kind: str = kind) -> Response:
             return Response(content, media_type=kind)

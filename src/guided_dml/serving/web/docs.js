@@ -16,7 +16,7 @@ function table(place, rows) {
 }
 const typeOf = ({ type, items, anyOf, default: usual }) => {
   const name = anyOf ? anyOf.map(({ type }) => type).join(" or ") : type === "array" ? `list of ${items.type}s` : type;
-  return usual === undefined || usual === null ? name : `${name}, ${usual} where nothing is said`;
+  return usual === undefined || usual === null ? name : `${name}, default ${usual}`;
 };
 
 async function start() {

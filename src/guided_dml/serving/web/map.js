@@ -35,7 +35,7 @@ function prepare(content) {
   points = { ...content, labels: numbers(content.labels), colours: coloursOf(content.classes.length) };
   points.x = Float32Array.from(numbers(content.x), (step) => content.low[0] + step * content.step[0]);
   points.y = Float32Array.from(numbers(content.y), (step) => content.low[1] + step * content.step[1]);
-  points.pixels = Uint32Array.from(points.colours, (hex) => 0xff000000 | (parseInt(hex.slice(5, 7), 16) << 16) | (parseInt(hex.slice(3, 5), 16) << 8) | parseInt(hex.slice(1, 3), 16));
+  points.pixels = pixelsOf(points.colours);
   // Drawn in a random order, or the last class would cover the others.
   points.order = Uint32Array.from(points.x, (_, i) => i);
   for (let i = points.order.length - 1, state = 1; i > 0; i--) {
@@ -61,35 +61,15 @@ function fit() {
 }
 const inSight = ([x, y]) => Math.abs(x - view.x) * view.scale < map.clientWidth / 2 && Math.abs(y - view.y) * view.scale < map.clientHeight / 2;
 
-// How much a dot covers of each pixel around its centre's, of 256: [dx, dy, share] each.
-function stamp(radius) {
-  const found = [], reach = Math.ceil(radius);
-  for (let dy = -reach; dy <= reach; dy++) for (let dx = -reach; dx <= reach; dx++) {
-    const share = Math.round(200 * Math.min(1, Math.max(0, radius + 0.5 - Math.hypot(dx, dy))));
-    if (share) found.push([dx, dy, share]);
-  }
-  return found;
-}
-// Dots are written into the pixels of one image: 60,000 paths would take seconds.
+const raster = new Raster(map);
 function draw() {
-  const width = map.width = map.clientWidth * ratio(), height = map.height = map.clientHeight * ratio();
+  const [width, height] = [map.clientWidth, map.clientHeight], scale = view.scale * ratio();
   if (!(width && height)) return;
-  const pen = map.getContext("2d"), image = new ImageData(width, height), pixels = new Uint32Array(image.data.buffer);
-  const dot = stamp(ratio() * Math.min(3.4, Math.max(1.1, 90 / Math.sqrt(points.x.length)))), { x, y, labels, order } = points;
-  pixels.fill(0xffffffff);
-  for (const i of order) {
-    const px = Math.round(toX(x[i]) * ratio()), py = Math.round(toY(y[i]) * ratio()), over = points.pixels[labels[i]];
-    if (!(px > -9 && px < width + 9 && py > -9 && py < height + 9)) continue;
-    for (const [dx, dy, share] of dot) {
-      const cx = px + dx, cy = py + dy, at = cy * width + cx;
-      if (cx < 0 || cx >= width || cy < 0 || cy >= height) continue;
-      const under = 256 - share, before = pixels[at];
-      pixels[at] = 0xff000000
-        | (((Math.imul(before & 0xff00ff, under) + Math.imul(over & 0xff00ff, share)) >>> 8) & 0xff00ff)
-        | (((Math.imul(before & 0xff00, under) + Math.imul(over & 0xff00, share)) >>> 8) & 0xff00);
-    }
-  }
-  pen.putImageData(image, 0, 0);
+  raster.begin(Math.round(width * ratio()), Math.round(height * ratio()));
+  const radius = Math.min(4.2, Math.max(0.8, 0.4 * Math.sqrt((width * height) / points.x.length)));
+  const place = { ax: (width / 2) * ratio() - view.x * scale, bx: scale, ay: (height / 2) * ratio() + view.y * scale, by: -scale };
+  raster.draw(points, points.order, points.pixels, place, raster.stamp(radius * ratio(), { opacity: 0.9, edge: radius > 1.2 ? 0.5 * ratio() : 0 }));
+  raster.end();
   drawMarks();
 }
 function drawMarks() {
