@@ -135,9 +135,9 @@ class Findings:
             f"from the other folds of {audit.folds}: likely wrong where {audit.majority:.0%} or "
             "more of them are of one other class.",
             f"The vote agrees with {scores['agreement']:.1%} of all labels; in raw pixels, without "
-            f"any network, with {scores['agreement_by_pixels']:.1%}. There "
-            f"{scores['label_issues_by_pixels']:,} labels are likely wrong, "
-            f"{scores['label_issues_by_both']:,} of those below among them.",
+            f"any network, with {scores['agreement_by_pixels']:.1%}. These would call "
+            f"{scores['label_issues_by_pixels']:,} labels likely wrong, "
+            f"{scores['label_issues_by_both']:,} of them listed below as well.",
             f"Near duplicates are less than {audit.near:g} times as far apart as either is from "
             f"its neighbour number {k}, in pixels.",
         ]
