@@ -12,4 +12,6 @@ def test_every_step_has_one_tag() -> None:
         "score",
         "figures",
         "report",
+        "export",
+        "inference",
     }

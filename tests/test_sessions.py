@@ -64,6 +64,7 @@ def test_every_step_stores_what_the_next_one_reads(finished: Path) -> None:
         "teacher_figure.png",
         "teacher_plot.json",
         "teacher_page.html",
+        "guided/card.json",
         "guided/weights.safetensors",
         "guided/history.csv",
         "guided/reference_embeddings.safetensors",

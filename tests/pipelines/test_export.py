@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from cards import card_of
-from conftest import kedro, run, tracked_runs
+from conftest import PROJECT, kedro, run, tracked_runs
 from exported import PARAMETERS, export_files
 from guided_dml.errors import InputError
 from guided_dml.inference.card import Card
@@ -24,6 +25,8 @@ from guided_dml.models.backbones import build_embedder, embedder_of
 from guided_dml.models.layers import FlipAverage
 from guided_dml.models.onnx import WholeNetwork
 from guided_dml.parameters import Parameters
+
+SHOWN = re.findall(r"```python\n(.*?)```", (PROJECT / "docs" / "using.md").read_text(), re.S)
 
 
 @pytest.fixture
@@ -151,7 +154,9 @@ def test_parts_of_different_weights_are_refused(exported: Path) -> None:
         Predictor.from_files(files)
 
 
-def test_a_folder_is_answered_without_torch(exported: Path, photographs: Path) -> None:
+def test_a_folder_is_answered_without_torch(
+    exported: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = (
         "import sys; from pathlib import Path; from kedro.framework.startup import "
         "bootstrap_project; bootstrap_project(Path.cwd()); from guided_dml.cli import cli;"
@@ -173,6 +178,9 @@ def test_a_folder_is_answered_without_torch(exported: Path, photographs: Path) -
     assert same.nearest.tolist() == [name.removesuffix(".png") for name in same.index]
     assert (same.known & (same.distance < 1e-4)).sum() >= 1
     assert near.groupby("path").size().eq(5).all()
+    (faiss,) = (block for block in SHOWN if "faiss" in block)
+    exec(faiss, {})
+    assert "'10.png'" in capsys.readouterr().out
     _, (tracked,) = tracked_runs(exported)
     assert tracked.data.metrics["guided.inference_report.images"] == 5
     assert tracked.data.tags["device"] == "CPU, without PyTorch"
@@ -182,8 +190,8 @@ def test_a_folder_is_answered_without_torch(exported: Path, photographs: Path) -
     ("given", "message"),
     [
         ("", "no images named; run with --params inference.images=FOLDER"),
-        ("nowhere", "inference.images: there is no folder nowhere"),
-        ("conf", "inference.images: no images in conf; allowed are .jpeg, .jpg, .png, .webp"),
+        ("nowhere", r"inference\.images: there is no folder \S*nowhere"),
+        ("conf", r"no images in \S*conf; allowed are \.jpeg, \.jpg, \.png, \.webp"),
         ("broken", "none of 1 images can be read; the first: a.png: this is no image"),
     ],
 )
@@ -193,7 +201,7 @@ def test_a_folder_that_cannot_be_answered_is_told(exported: Path, given: str, me
     images = f",inference.images={given}" if given else ""
     result = kedro(exported, "run", "--pipelines=inference", f"--params=tracking=false{images}")
     assert result.exit_code == 1
-    assert message in result.output
+    assert re.search(message, result.output)
 
 
 def test_inference_before_an_export_is_told(project: Path) -> None:
@@ -210,3 +218,22 @@ def test_inverted_images_are_told(exported: Path, photographs: Path, warned: lis
         exported, "inference", params={"inference": {"images": str(photographs)}, "tracking": False}
     )
     assert any("much brighter than the training images" in message for message in warned)
+
+
+def test_without_onnxruntime_the_remedy_is_told(
+    exported_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match="install it: pip install onnxruntime"):
+        Predictor.from_files(export_files(exported_project))
+
+
+def test_an_export_does_not_need_the_registry(
+    exported: Path, monkeypatch: pytest.MonkeyPatch, warned: list[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    version = run(exported, "export", params=PARAMETERS | {"tracking": True})
+    assert (exported / f"data/06_models/digits/guided/model.json/{version}/model.json").exists()
+    assert len([line for line in warned if "MLflow did not record this" in line]) == 1
+    (waiting,) = (exported / "mlruns" / "pending").iterdir()
+    assert '"log_model"' in waiting.read_text()
