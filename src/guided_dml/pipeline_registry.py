@@ -20,8 +20,8 @@ from guided_dml.pipelines import (
 def register_pipelines() -> dict[str, Pipeline]:
     """Return every pipeline by its name; `__default__` is the whole guided way.
 
-    A method's pipeline trains and evaluates it; `baselines` are all that need no teacher. `export`
-    is guided's, `export_triplet` another method's, and so on.
+    A method's pipeline trains and evaluates it; `baselines` are all that need no teacher. `audit`,
+    `export` and `inference` are guided's, `export_triplet` another method's, and so on.
     """
     steps = {
         "ingestion": ingestion.create_pipeline(),
@@ -35,19 +35,17 @@ def register_pipelines() -> dict[str, Pipeline]:
         method: student.create_pipeline(method) + evaluation.create_pipeline(method)
         for method in METHODS
     }
-    ways_out = {"export": export.create_pipeline, "inference": inference.create_pipeline}
-    out = {
-        name if method == "guided" else f"{name}_{method}": create(method)
-        for name, create in ways_out.items()
+    on_demand = {
+        name if method == "guided" else f"{name}_{method}": package.create_pipeline(method)
+        for name, package in {"audit": audit, "export": export, "inference": inference}.items()
         for method in METHODS
     }
     baselines = [methods[name] for name in METHODS if not METHODS[name].follows_teacher]
     return {
         **steps,
         **methods,
-        **out,
+        **on_demand,
         "baselines": sum(baselines, Pipeline([])),
-        "audit": audit.create_pipeline("guided"),
         "reporting": reporting.create_pipeline(),
         "__default__": sum(steps.values(), Pipeline([])),
     }
