@@ -86,13 +86,14 @@ def read_image(source: Path | bytes, rules: Rules, name: str = "") -> ReadImage:
     Args:
         source: A file, or the content of one.
         rules: What the image is made into.
-        name: What messages call it; else they name the file.
+        name: What messages call it; else they name the file, if it is one.
 
     Raises:
         InputError: It is none, is damaged, animated or too large, or has more than 8 bits.
     """
-    name = name or ("the image" if isinstance(source, bytes) else str(source))
-    unreadable = failing_as(f"{name}: this image is damaged, or cannot be read")
+    name = name or ("" if isinstance(source, bytes) else str(source))
+    where = f"{name}: " if name else ""
+    unreadable = failing_as(f"{where}this image is damaged, or cannot be read")
     with unreadable, warnings.catch_warnings(action="ignore"):  # (of metadata that are no pixels)
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
@@ -101,25 +102,25 @@ def read_image(source: Path | bytes, rules: Rules, name: str = "") -> ReadImage:
         except UnidentifiedImageError as error:
             size = len(source) if isinstance(source, bytes) else source.stat().st_size
             what = "(PNG, JPEG, WebP)" if size else "but an empty file"
-            raise InputError(f"{name}: this is no image {what}; remove it") from error
+            raise InputError(f"{where}this is no image {what}; remove it") from error
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise InputError(
-                f"{name}: this image is too large; at most {Image.MAX_IMAGE_PIXELS} pixels are "
+                f"{where}this image is too large; at most {Image.MAX_IMAGE_PIXELS} pixels are "
                 "read: make it smaller"
             ) from error
         with file:
-            _check(name, file)
+            _check(where, file)
             return _decoded(file, rules)
 
 
-def _check(name: str, file: ImageFile) -> None:
+def _check(where: str, file: ImageFile) -> None:
     if getattr(file, "is_animated", False) and file.format != "MPO":
-        raise InputError(f"{name}: an animated image; store one of its pictures as a file")
+        raise InputError(f"{where}an animated image; store one of its pictures as a file")
     # (of more than 8 bits in colour Pillow would keep the upper 8 and say nothing)
     deep = any("16" in str(tile.args) for tile in file.tile)
     if deep or file.mode not in GREY_MODES | COLOUR_MODES:
         raise InputError(
-            f"{name}: 16 bits a channel or floats ({file.mode}); 8 bits are needed: convert the "
+            f"{where}16 bits a channel or floats ({file.mode}); 8 bits are needed: convert the "
             "file"
         )
 
