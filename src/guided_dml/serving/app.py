@@ -146,35 +146,7 @@ def create_app(model: ServedModel, defaults: InferenceParameters, threads: int) 
         redoc_url=None,
     )
     _add_failures(app)
-    answering = Answering(model, threads)
-
-    @app.post(
-        "/predict",
-        response_model=Answer,
-        summary="What the model says of an image: the body is a PNG, JPEG or WebP file",
-        responses={
-            code: {"model": Failure, "description": what} for code, what in FAILURES.items()
-        },
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
-            }
-        },
-    )
-    async def predict(
-        request: Request,
-        k: Annotated[int, Query(ge=1, le=MOST, description="Neighbours.")] = defaults.k,
-        alpha: Annotated[
-            float, Query(ge=0, lt=1, description="Known images that may be taken for unknown.")
-        ] = defaults.alpha,
-        seen: Annotated[bool, Query(description="Return what the network sees.")] = False,
-    ) -> Response:
-        known("parameter", request.query_params, ["k", "alpha", "seen"])
-        told = await answering.answer(request, k, alpha, seen)
-        # (in ASCII: names of files may hold what UTF-8 cannot)
-        return Response(json.dumps(told), media_type="application/json")
-
+    _add_predict(app, Answering(model, threads), defaults)
     _add_pages(app, model)
 
     @app.get("/health", summary="Whether the server runs, and what it serves")
@@ -200,6 +172,31 @@ FAILURES: dict[int | str, str] = {
     422: "k, alpha or seen is not as allowed",
     503: "too many images wait",
 }
+
+
+def _add_predict(app: FastAPI, answering: Answering, defaults: InferenceParameters) -> None:
+    """Let the app answer."""
+    image = {"schema": {"type": "string", "format": "binary"}}
+
+    @app.post(
+        "/predict",
+        response_model=Answer,
+        summary="What the model says of an image: the body is a PNG, JPEG or WebP file",
+        responses={code: {"model": Failure, "description": why} for code, why in FAILURES.items()},
+        openapi_extra={"requestBody": {"required": True, "content": {"image/*": image}}},
+    )
+    async def predict(
+        request: Request,
+        k: Annotated[int, Query(ge=1, le=MOST, description="Neighbours.")] = defaults.k,
+        alpha: Annotated[
+            float, Query(ge=0, lt=1, description="Known images that may be taken for unknown.")
+        ] = defaults.alpha,
+        seen: Annotated[bool, Query(description="Return what the network sees.")] = False,
+    ) -> Response:
+        known("parameter", request.query_params, ["k", "alpha", "seen"])
+        told = await answering.answer(request, k, alpha, seen)
+        # (in ASCII: names of files may hold what UTF-8 cannot)
+        return Response(json.dumps(told), media_type="application/json")
 
 
 def _add_pages(app: FastAPI, model: ServedModel) -> None:
