@@ -78,7 +78,8 @@ def test_onnxruntime_embeds_what_pytorch_embeds(
     gallery = predictor.gallery["embeddings"]
     scale = np.abs(gallery).max()
     np.testing.assert_allclose(gallery, torchs["embeddings"], atol=1e-5 * scale)
-    assert predictor.gallery["features"].dtype == np.float16
+    stored = load_file(export_files(exported_project)["gallery"])
+    assert (stored["features"].dtype, stored["features"].shape) == (np.float16, (len(gallery), 256))
     assert 0 < predictor.gallery["learned"].sum() < len(gallery)
 
 

@@ -120,8 +120,7 @@ def _check(where: str, file: ImageFile) -> None:
     deep = any("16" in str(tile.args) for tile in file.tile)
     if deep or file.mode not in GREY_MODES | COLOUR_MODES:
         raise InputError(
-            f"{where}16 bits a channel or floats ({file.mode}); 8 bits are needed: convert the "
-            "file"
+            f"{where}16 bits a channel or floats ({file.mode}); 8 bits are needed: convert the file"
         )
 
 

@@ -21,6 +21,9 @@ Array = NDArray[Any]
 #: Images that pass through the network at once.
 BATCH = 64
 
+#: What answers need of a gallery. (Its features are for search elsewhere, and large.)
+NEEDED = ("embeddings", "labels", "learned", "weights")
+
 #: Pixels of the longest side of a thumbnail.
 LONGEST_SIDE = 64
 
@@ -175,7 +178,7 @@ class Predictor:
             return cls(
                 Card.of(json.loads(content["card"]), files["card"]),
                 content["network"],
-                load(content["gallery"]),
+                {name: part for name, part in load(content["gallery"]).items() if name in NEEDED},
                 json.loads(content["gallery_names"]),
                 json.loads(content["calibration"]),
                 threads,
