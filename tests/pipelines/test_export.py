@@ -79,7 +79,7 @@ def test_onnxruntime_embeds_what_pytorch_embeds(
     scale = np.abs(gallery).max()
     np.testing.assert_allclose(gallery, torchs["embeddings"], atol=1e-5 * scale)
     stored = load_file(export_files(exported_project)["gallery"])
-    assert (stored["features"].dtype, stored["features"].shape) == (np.float16, (len(gallery), 256))
+    assert (stored["features"].dtype.name, len(stored["features"])) == ("float16", len(gallery))
     assert 0 < predictor.gallery["learned"].sum() < len(gallery)
 
 
