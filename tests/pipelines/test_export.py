@@ -147,12 +147,34 @@ def test_parts_of_different_weights_are_refused(exported: Path) -> None:
         InputError, match="calibration: made from other weights than the card of guided-digits"
     ):
         Predictor.from_files(files)
-    files["calibration"].write_text("{")
-    with pytest.raises(InputError, match="is damaged"):
-        Predictor.from_files(files)
     files["calibration"].unlink()
-    with pytest.raises(InputError, match="No such file or directory; export anew"):
+    with pytest.raises(InputError, match=r"missing or damaged; export anew \(.*No such file"):
         Predictor.from_files(files)
+
+
+@pytest.mark.parametrize(
+    ("part", "content", "message"),
+    [
+        ("calibration", b"{", r"calibration\.json is missing or damaged; export anew"),
+        ("calibration", b"null", "a file of its export is damaged"),
+        ("gallery", b"", r"gallery\.safetensors is missing or damaged; export anew"),
+        ("gallery_names", b'["a"]', "the gallery of guided-digits has other names or labels"),
+        ("network", b"x" * 999, "the network is no ONNX file that can be read"),
+    ],
+)
+def test_a_damaged_part_is_told(
+    exported_project: Path, tmp_path: Path, part: str, content: bytes, message: str
+) -> None:
+    files = export_files(exported_project)
+    damaged = tmp_path / files[part].name
+    damaged.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        Predictor.from_files(files | {part: damaged})
+
+
+def test_a_wrong_k_or_alpha_is_told_for_each_image(predictor: Predictor) -> None:
+    for told in (*predictor.answer([b""], k=0), *predictor.answer([b""], alpha=1)):
+        assert "k is 1 or more, alpha in [0, 1)" in told["error"]
 
 
 def test_a_folder_is_answered_without_torch(

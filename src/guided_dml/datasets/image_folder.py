@@ -135,8 +135,8 @@ class ImageFolderDataset(ReadOnlyImages):
                 loose += [entry for entry in _visible(self.path) if entry not in parts]
             inside = [entry for folder in classes for entry in _visible(folder)]
             # (beside the classes a list of labels, say, is in nobody's way)
-            strays = {entry: _kind(entry) for entry in loose if _kind(entry) in MISPLACED}
-            strays |= {entry: _kind(entry) for entry in inside if _kind(entry) != IMAGE}
+            strays = {entry: kind_of(entry) for entry in loose if kind_of(entry) in MISPLACED}
+            strays |= {entry: kind_of(entry) for entry in inside if kind_of(entry) != IMAGE}
             filled = {entry.parent for entry in inside}
             strays |= {
                 folder: "a class without images" for folder in classes if folder not in filled
@@ -161,7 +161,8 @@ def _visible(folder: Path) -> list[Path]:
     return sorted(entry for entry in entries if entry.name.lower() not in LEFT_BEHIND)
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
+    """Return what a thing in a folder is, in words."""
     if path.is_dir():
         return FOLDER
     if path.is_file():

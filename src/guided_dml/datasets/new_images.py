@@ -8,9 +8,9 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from guided_dml.datasets.image_folder import LEFT_BEHIND, SUFFIXES
+from guided_dml.datasets.image_folder import BROKEN, IMAGE, LEFT_BEHIND, SUFFIXES, kind_of
 from guided_dml.errors import InputError, failing_as, one_of
-from guided_dml.inference.images import Reader, ReadImage, Rules, read_image
+from guided_dml.inference.images import Reader, ReadImage, Rules, printable, read_image
 
 
 class NewImagesDataset(AbstractDataset[None, dict[str, Reader]]):
@@ -40,7 +40,8 @@ class NewImagesDataset(AbstractDataset[None, dict[str, Reader]]):
             raise InputError(
                 f"inference.images: no images in {self._path}; allowed are {one_of(SUFFIXES)}"
             )
-        return {path.relative_to(self._path).as_posix(): partial(_read, path) for path in files}
+        names = (printable(path.relative_to(self._path).as_posix()) for path in files)
+        return {name: partial(_read, path) for name, path in zip(names, files, strict=True)}
 
     def save(self, data: None) -> None:  # noqa: ARG002
         """Refuse: images are only read."""
@@ -49,11 +50,12 @@ class NewImagesDataset(AbstractDataset[None, dict[str, Reader]]):
     def _is_image(self, path: Path) -> bool:
         parts = path.relative_to(self._path or path).parts
         hidden = any(part.startswith(".") for part in parts) or path.name.lower() in LEFT_BEHIND
-        return path.suffix.lower() in SUFFIXES and not hidden and not path.is_dir()
+        # (a pipe, say, would be waited for; a broken link is an image that cannot be read)
+        return path.suffix.lower() in SUFFIXES and not hidden and kind_of(path) in (IMAGE, BROKEN)
 
     def _describe(self) -> dict[str, Any]:
         return {"path": self._path}
 
 
 def _read(path: Path, rules: Rules) -> ReadImage:
-    return read_image(path, rules, path.name)
+    return read_image(path, rules, printable(path.name))

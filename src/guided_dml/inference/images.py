@@ -80,6 +80,11 @@ class ReadImage(NamedTuple):
 Reader = Callable[[Rules], ReadImage]
 
 
+def printable(name: str) -> str:
+    """Return a file's name as text that can be stored: bytes that are no UTF-8 are spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def read_image(source: Path | bytes, rules: Rules, name: str = "") -> ReadImage:
     """Read a PNG, JPEG or WebP image.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from guided_dml.errors import InputError
+from guided_dml.errors import InputError, failing_as
 from guided_dml.inference.calibration import p_values
 from guided_dml.inference.card import Card
 from guided_dml.inference.images import read_image
@@ -79,6 +79,11 @@ class Answers(NamedTuple):
     known: Array
     neighbours: Array
     neighbour_distances: Array
+
+
+def _check(k: int, alpha: float) -> None:
+    if k < 1 or not 0 <= alpha < 1:
+        raise InputError(f"k={k}, alpha={alpha} given; k is 1 or more, alpha in [0, 1)")
 
 
 class Network:
@@ -154,6 +159,9 @@ class Predictor:
                 f"{', '.join(strange)}: made from other weights than the card of {card.name}, seed "
                 f"{card.seed}; export anew"
             )
+        counts = {len(gallery_names), *(len(gallery[name]) for name in NEEDED if name != "weights")}
+        if len(counts) > 1:
+            raise InputError(f"the gallery of {card.name} has other names or labels; export anew")
         self.gallery, self.gallery_names = gallery, gallery_names
         self._every = Search(gallery["embeddings"])
         self._learned = Search(gallery["embeddings"][gallery["learned"] == 1])
@@ -168,27 +176,15 @@ class Predictor:
         """
         from safetensors.numpy import load
 
-        content = {}
+        read: dict[str, Callable[[bytes], Any]] = {"network": bytes, "gallery": load}
+        parts = {}
         for name in PARTS:
-            try:
-                content[name] = Path(files[name]).read_bytes()
-            except OSError as error:
-                raise InputError(f"{files[name]}: {error.strerror}; export anew") from error
-        try:
-            return cls(
-                Card.of(json.loads(content["card"]), files["card"]),
-                content["network"],
-                {name: part for name, part in load(content["gallery"]).items() if name in NEEDED},
-                json.loads(content["gallery_names"]),
-                json.loads(content["calibration"]),
-                threads,
-            )
-        except (ValueError, KeyError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(
-                f"{files['card']} or a file of its export is damaged ({error})"
-            ) from error
+            with failing_as(f"{files[name]} is missing or damaged; export anew"):
+                parts[name] = read.get(name, json.loads)(Path(files[name]).read_bytes())
+        with failing_as(f"{files['card']} or a file of its export is damaged; export anew"):
+            needed = {name: parts["gallery"][name] for name in NEEDED}
+            card = Card.of(parts["card"], files["card"])
+            return cls(**parts | {"card": card, "gallery": needed}, threads=threads)
 
     def read(self, source: Path | bytes, name: str = "") -> Array:
         """Return an image as the network expects it, uint8 ``[C, H, W]``.
@@ -205,7 +201,11 @@ class Predictor:
             images: As :meth:`read` gives them, one or more.
             k: Nearest training images that are told, and vote.
             alpha: Share of images like the validation images that may be taken for unknown.
+
+        Raises:
+            InputError: k or alpha has no such value.
         """
+        _check(k, alpha)
         embeddings, _ = self.network(images)
         neighbours, neighbour_distances = self._every.nearest(embeddings, k)
         labels, confidence = vote(self.gallery["labels"][neighbours])
@@ -224,6 +224,7 @@ class Predictor:
             some: list[Array | InputError] = []
             for content in contents[start : start + BATCH]:
                 try:
+                    _check(k, alpha)
                     some.append(self.read(content))
                 except InputError as error:
                     some.append(error)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from guided_dml.blocks import ComputeParameters
 from guided_dml.errors import InputError
+from guided_dml.inference.images import printable
 from guided_dml.types import LabelledImages, Tensors
 
 Rows = NDArray[np.int64]
@@ -47,7 +48,7 @@ def prepare_images(
         rows = part[_capped(labels[part], images_per_class, split_seed)]
         images = torch.from_numpy(_at(raw_images.images, rows))
         kept.append({"images": images, "labels": torch.from_numpy(labels[rows])})
-        names[name] = [_printable(raw_images.names[row]) for row in rows]
+        names[name] = [printable(raw_images.names[row]) for row in rows]
         counts = np.bincount(labels[rows], minlength=len(classes)).tolist()
         report[name] = {
             "images_read": len(part),
@@ -240,11 +241,6 @@ def _check_names(classes: list[str]) -> None:
                 "rename one, or put their images together"
             )
         seen[looks] = name
-
-
-def _printable(name: str) -> str:
-    """Return a name as text that can be stored: bytes that are no UTF-8 are spelled out."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _at(images: NDArray[np.uint8], rows: Rows) -> NDArray[np.uint8]:
