@@ -48,6 +48,16 @@ def test_origins_are_followed_all_the_way(tmp_path: Path) -> None:
         check(others, gemini)
 
 
+def test_one_damaged_file_is_one_complaint(tmp_path: Path) -> None:
+    network = store(tmp_path, "network", "v1", "whole")
+    made = [store(tmp_path, name, "v1", name, network) for name in ("gallery", "model", "names")]
+    damaged = store(tmp_path, "network", "v2", "half")
+    with pytest.raises(InputError) as refused:
+        check(damaged, *made)
+    (line,) = str(refused.value).splitlines()
+    assert line.endswith("make gallery anew (pipeline steps); the same holds for model, names")
+
+
 def test_two_inputs_of_other_origins_do_not_fit_each_other(tmp_path: Path) -> None:
     weights = [store(tmp_path, "weights", f"v{i}", f"w{i}") for i in range(2)]
     query, reference = (
@@ -67,7 +77,7 @@ def test_what_it_was_made_with_is_inherited_and_all_that_differs_is_told(tmp_pat
         check(weights, embeddings, **fitting | {"raw": False, "split": "test"})
     for words in (
         "weights (v1) was made with raw=true, now it is false; run with --params raw=true, or make",
-        "embeddings (v1) was made with raw=true",
+        "or make weights anew (pipeline steps); the same holds for embeddings",
         "embeddings (v1) was made with split=validation, now it is test",
     ):
         assert words in str(error.value)

@@ -18,7 +18,7 @@ from guided_dml.mlflow_store import TrackedRun, open_client, open_experiment
 from guided_dml.registry import export_of
 
 REFUSED = {
-    ("triplet",): "no model triplet-digits is registered; first run the pipeline export",
+    ("triplet",): "once it is trained, run kedro run --env digits --pipelines=export_triplet",
     ("guided", "--version=7"): "guided-digits has no version 7; it has 1",
     ("guided", "--alias=latest"): "MLflow did not promote guided-digits: 'latest' alias name",
     ("gided",): "unknown method 'gided'; did you mean guided?",

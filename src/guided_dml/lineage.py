@@ -138,7 +138,7 @@ def check_fit(
         name: (content_hash(path), READ_NOW.format(path.parent.name, name))
         for name, path in inputs.items()
     }
-    complaints, shaped = [], dict[str, Any]()
+    complaints, shaped = dict[tuple[str, str], list[str]](), dict[str, Any]()
     for name, path in inputs.items():
         lineage = _lineage(path)
         whys: list[str] = []
@@ -149,13 +149,21 @@ def check_fit(
             whys += [_other_parameter(*item, parameters) for item in others.items()]
         elif makers[name]:
             whys = [f"has no record of what it was made from; remove {path.parent}, or"]
-        anew = f"make {name} anew (pipeline {', '.join(makers[name])})"
-        complaints += [f"{name} ({path.parent.name}) {why} {anew}" for why in whys]
+        for why in whys:
+            complaints.setdefault((why, ", ".join(makers[name])), []).append(name)
     if complaints:
-        raise InputError("\n  ".join(complaints))
+        raise InputError("\n  ".join(_complaint(*item, inputs) for item in complaints.items()))
     if shaped:
         has = ", ".join(f"{name}={_shown(value)}" for name, value in sorted(shaped.items()))
         logger.warning("the stored network has %s; this counts, not the parameters", has)
+
+
+def _complaint(reason: tuple[str, str], names: list[str], inputs: Mapping[str, Path]) -> str:
+    """Return what is wrong with the first of ``names``, and whom else that concerns."""
+    (why, makers), (first, *others) = reason, names
+    also = f"; the same holds for {', '.join(others)}" if others else ""
+    version = inputs[first].parent.name
+    return f"{first} ({version}) {why} make {first} anew (pipeline {makers}){also}"
 
 
 def _other_content(

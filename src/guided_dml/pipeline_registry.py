@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
-from guided_dml.methods import METHODS
+from guided_dml.methods import METHODS, pipeline_of
 from guided_dml.pipelines import (
     audit,
     evaluation,
@@ -36,7 +36,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         for method in METHODS
     }
     on_demand = {
-        name if method == "guided" else f"{name}_{method}": package.create_pipeline(method)
+        pipeline_of(method, name): package.create_pipeline(method)
         for name, package in {"audit": audit, "export": export, "inference": inference}.items()
         for method in METHODS
     }

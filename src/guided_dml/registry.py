@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from guided_dml.errors import InputError, one_of
 from guided_dml.inference.card import Card
 from guided_dml.inference.predictor import ANSWER, PARTS
+from guided_dml.methods import pipeline_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -78,7 +79,7 @@ def promote(client: MlflowClient, name: str, alias: str, number: int | None) -> 
     """
     known = sorted(int(found.version) for found in _versions(client, name))
     if not known:
-        raise InputError(f"no model {name} is registered; first run the pipeline export")
+        raise _not_registered(name)
     number = number or known[-1]
     if number not in known:
         raise InputError(f"{name} has no version {number}; it has {one_of(known)}")
@@ -99,7 +100,7 @@ def export_of(client: MlflowClient, name: str, alias: str) -> str:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        raise InputError(f"no model {name} is registered; first run the pipeline export") from error
+        raise _not_registered(name) from error
     if alias not in aliases:
         raise InputError(
             f"{name} has no alias {alias!r}; it has {one_of(aliases) or 'none'}: kedro promote "
@@ -107,6 +108,12 @@ def export_of(client: MlflowClient, name: str, alias: str) -> str:
         )
     export: str = client.get_model_version_by_alias(name, alias).tags[EXPORT]
     return export
+
+
+def _not_registered(name: str) -> InputError:
+    method, _, data_set = name.partition("-")
+    remedy = f"kedro run --env {data_set} --pipelines={pipeline_of(method, 'export')}"
+    return InputError(f"no model {name} is registered; once it is trained, run {remedy}")
 
 
 def _versions(client: MlflowClient, name: str) -> list[Any]:

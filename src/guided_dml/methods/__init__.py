@@ -29,3 +29,8 @@ METHODS: dict[str, type[Method]] = {
         key=lambda method: (method.place, method.name),
     )
 }
+
+
+def pipeline_of(method: str, step: str) -> str:
+    """Return the name of a method's pipeline that runs on demand: guided's has that of the step."""
+    return step if method == "guided" else f"{step}_{method}"

@@ -10,6 +10,7 @@ from kedro.io import CatalogProtocol
 from guided_dml.errors import InputError, one_of
 from guided_dml.inference.predictor import PARTS
 from guided_dml.lineage import Versioned, made_from, stored_file, stored_versions
+from guided_dml.methods import pipeline_of
 
 Catalog = CatalogProtocol[Any, Any]
 
@@ -34,8 +35,7 @@ def find_export(catalog: Catalog, data_set: str, method: str, version: str | Non
     Raises:
         InputError: There is none; says what is missing.
     """
-    pipeline = "export" if method == "guided" else f"export_{method}"
-    remedy = f"kedro run --env {data_set} --pipelines={pipeline}"
+    remedy = f"kedro run --env {data_set} --pipelines={pipeline_of(method, 'export')}"
     model = _dataset(catalog, f"{method}.model")
     stored = stored_versions(model)
     if version is not None and version not in stored:
