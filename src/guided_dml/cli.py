@@ -149,10 +149,12 @@ def promote(method: str, env: str, alias: str, version: int | None) -> None:
 
     from guided_dml.mlflow_store import open_client, reason
     from guided_dml.registry import promote
+    from guided_dml.tracking import upload_pending
 
     project = _project()
     known("method", [method], METHODS)
     known("data set", [env], run_options.data_sets(project / "conf"))
+    upload_pending(project)  # (else the newest export may be one that still waits)
     name = f"{method}-{env}"
     try:
         number = promote(open_client(project), name, alias, version)

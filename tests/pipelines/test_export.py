@@ -260,3 +260,6 @@ def test_an_export_does_not_need_the_registry(
     assert len([line for line in warned if "MLflow did not record this" in line]) == 1
     (waiting,) = (exported / "mlruns" / "pending").iterdir()
     assert '"log_model"' in waiting.read_text()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert "guided-digits: champion is version 1 now" in kedro(exported, "promote", "guided").output
+    assert not waiting.exists()
