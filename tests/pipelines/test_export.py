@@ -177,6 +177,13 @@ def test_a_wrong_k_or_alpha_is_told_for_each_image(predictor: Predictor) -> None
         assert "k is 1 or more, alpha in [0, 1)" in told["error"]
 
 
+def test_a_client_cannot_name_a_file_of_this_machine(predictor: Predictor, tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    asked: Any = [str(tmp_path / "a.png"), tmp_path / "a.png", None]
+    for told in predictor.answer(asked):
+        assert (told["label"], "a file's bytes are needed" in told["error"]) == (None, True)
+
+
 def test_a_folder_is_answered_without_torch(
     exported: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -225,6 +225,8 @@ class Predictor:
             for content in contents[start : start + BATCH]:
                 try:
                     _check(k, alpha)
+                    if not isinstance(content, bytes):  # (a text would be opened as a path)
+                        raise InputError(f"a file's bytes are needed, not {type(content).__name__}")
                     some.append(self.read(content))
                 except InputError as error:
                     some.append(error)
