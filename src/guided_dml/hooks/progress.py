@@ -70,6 +70,9 @@ class ProgressHooks:
                 logger.info(self._summary(name.removesuffix(".scores"), made))
             if name.endswith(".audit_scores"):
                 logger.info(self._audit(name.removesuffix(".audit_scores")))
+        answers = {n for n in made if n.endswith((".predictions", ".inference_page"))}
+        for name, path in sorted(stored_files(self._catalog, answers).items()):
+            logger.info("%-9s %s", "Look:" if "page" in name else "Table:", os.path.relpath(path))
         for path in stored_files(self._catalog, {"comparison_markdown"} & made).values():
             folder = os.path.relpath(path.parents[2])
             logger.info("\nReport:   %s/*/%s/*", folder, path.parent.name)
