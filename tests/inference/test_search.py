@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
@@ -9,7 +11,12 @@ from guided_dml.inference.search import Search, vote
 
 @pytest.mark.parametrize("dimension", [1, 2, 8, 9, 64])
 @pytest.mark.parametrize("offset", [0.0, 1e4])
-def test_neighbours_are_those_of_scikit_learn(dimension: int, offset: float) -> None:
+@pytest.mark.parametrize("with_faiss", [True, False])
+def test_neighbours_are_those_of_scikit_learn(
+    dimension: int, offset: float, with_faiss: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_faiss:
+        monkeypatch.setitem(sys.modules, "faiss", None)
     rng = np.random.default_rng(dimension)
     references, queries = (
         (rng.normal(size=(count, dimension)) + offset).astype(np.float32) for count in (300, 40)

@@ -20,6 +20,11 @@ AT_ONCE = 8_000_000
 FEW_DIMENSIONS = 8
 
 
+#: From so many dimensions on faiss finds the candidates, where it is installed: a matrix product
+#: in float32. Some more than asked for, so that its rounding loses none: exact distances decide.
+MANY_DIMENSIONS, SPARE = 64, 32
+
+
 class Search:
     """The references of a gallery, ready to be searched."""
 
@@ -29,6 +34,8 @@ class Search:
         self._centre = exact.mean(0)
         self._references = np.ascontiguousarray((exact - self._centre).T)
         self._norms = (self._references**2).sum(0)
+        many = references.shape[1] >= MANY_DIMENSIONS
+        self._index = _faiss_index(self._references.T) if many else None
 
     def __len__(self) -> int:
         return len(self._norms)
@@ -46,19 +53,25 @@ class Search:
         """
         k = min(k, len(self))
         rows, distances = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))
-        step = max(1, AT_ONCE // len(self))
+        step = max(1, AT_ONCE // max(len(self), (k + SPARE) * queries.shape[1]))
         for start in range(0, len(queries), step):
             some = slice(start, start + step)
             centred = queries[some].astype(np.float64) - self._centre
-            squares = self._squares(centred)
-            found = np.argpartition(squares, k - 1, axis=1)[:, :k] if k < len(self) else None
-            if found is None:
-                found = np.broadcast_to(np.arange(k), squares.shape)
+            found = self._candidates(centred, k)
             exact = ((centred[:, None] - self._references.T[found]) ** 2).sum(2)
-            order = np.lexsort((found, exact), axis=1)
+            order = np.lexsort((found, exact), axis=1)[:, :k]
             rows[some] = np.take_along_axis(found, order, 1)
             distances[some] = np.sqrt(np.take_along_axis(exact, order, 1))
         return rows, distances.astype(np.float32)
+
+    def _candidates(self, queries: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+        """Return rows, int64 ``[Q, k or more]``, that hold the k nearest in any order."""
+        if k + SPARE >= len(self):
+            return np.broadcast_to(np.arange(len(self)), (len(queries), len(self)))
+        if self._index is not None:
+            rows: NDArray[np.int64] = self._index.search(queries.astype(np.float32), k + SPARE)[1]
+            return rows
+        return np.argpartition(self._squares(queries), k - 1, axis=1)[:, :k]
 
     def _squares(self, queries: NDArray[np.float64]) -> NDArray[Any]:
         """Return squared distances ``[Q, M]``; of many dimensions less the query's own norm."""
@@ -70,6 +83,16 @@ class Search:
             difference = query[:, None] - reference
             squares += np.square(difference, out=difference)
         return squares
+
+
+def _faiss_index(references: NDArray[np.float64]) -> Any:
+    try:
+        import faiss
+    except ImportError:
+        return None
+    index = faiss.IndexFlatL2(references.shape[1])
+    index.add(np.ascontiguousarray(references, np.float32))
+    return index
 
 
 def vote(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
