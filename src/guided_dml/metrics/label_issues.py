@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from guided_dml.inference.search import vote
+
 Integers = NDArray[np.int64]
 
 
@@ -60,7 +62,5 @@ def votes(neighbours: Integers, given: Integers) -> Votes:
         neighbours: int64 ``[N, k]``, their labels, the nearest first.
         given: int64 ``[N]``, the labels that are judged.
     """
-    agreeing = (neighbours[:, :, None] == neighbours[:, None, :]).mean(2)
-    score, share = (neighbours == given[:, None]).mean(1), agreeing.max(1)
-    first = neighbours[np.arange(len(given)), agreeing.argmax(1)]
+    score, (first, share) = (neighbours == given[:, None]).mean(1), vote(neighbours)
     return Votes(score, np.where(score == share, given, first), share)

@@ -144,10 +144,8 @@ def write_inference_page(
     from guided_dml.figures.page import Choice, Group, Neighbours, PointImages, map_page
     from guided_dml.figures.plane import to_plane
 
-    new, labels = (
-        predictions[predictions["error"].isna()],
-        {c: i for i, c in enumerate(card.classes)},
-    )
+    new = predictions[predictions["error"].isna()]
+    labels = {name: label for label, name in enumerate(card.classes)}
     embeddings = new[[name for name in new if name[:1] == "e" and name[1:].isdigit()]]
     training, images = to_plane(
         {
