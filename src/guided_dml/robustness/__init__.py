@@ -1,0 +1,1 @@
+"""What the paper claims of embeddings and does not measure: shifted images, and their scores."""

@@ -1,0 +1,68 @@
+"""What robustness is measured on and by: every list of it comes from here."""
+
+from typing import NamedTuple
+
+#: The parts that it is measured in.
+MODULES = {
+    "corruptions": "Corrupted images",
+    "ood": "Out-of-distribution images",
+    "subpopulation": "Sub-populations",
+    "maps": "Two-dimensional maps",
+    "unseen": "Unseen classes",
+}
+
+#: The families of corruptions, in the order of the tables, and what they are called there.
+FAMILIES = {
+    "gaussian_noise": "Gaussian noise",
+    "shot_noise": "Shot noise",
+    "impulse_noise": "Impulse noise",
+    "contrast": "Contrast",
+    "brightness": "Brightness",
+    "jpeg": "JPEG",
+    "pixelate": "Pixelate",
+    "gaussian_blur": "Gaussian blur",
+    "rotate": "Rotate",
+    "shear": "Shear",
+    "shrink": "Shrink",
+    "shift": "Shift",
+}
+
+#: Those that move pixels; CIFAR-10-C has none of them.
+GEOMETRIC = ("rotate", "shear", "shrink", "shift")
+
+#: From the mildest to the most severe.
+SEVERITIES = (1, 2, 3, 4, 5)
+
+#: What the paper says of its embeddings.
+CLAIMS = {
+    "shift": "better under distribution shift",
+    "uncertainty": "less uncertain between in- and out-of-distribution images",
+    "few-shot": "better with few images of new classes",
+    "maps": "better two-dimensional maps",
+}
+
+
+class Outcome(NamedTuple):
+    """A score that was declared before any was measured; larger is better.
+
+    Attributes:
+        module: One of MODULES.
+        score: Its name among the scores of the module.
+        title: What tables call it.
+        claim: One of CLAIMS, which it is evidence for.
+    """
+
+    module: str
+    score: str
+    title: str
+    claim: str
+
+
+OUTCOMES = (
+    Outcome("maps", "neighbourhood_hit", "Neighbourhood hit of the map", "maps"),
+    Outcome("corruptions", "corrupted_recall_at_1", "Recall@1, corrupted images", "shift"),
+    Outcome("unseen", "auroc_nn", "AUROC, held-out classes", "uncertainty"),
+    Outcome("subpopulation", "worst_class_recall", "Recall@1 of the worst class", "shift"),
+    Outcome("unseen", "map_at_r", "MAP@R, unseen classes", "few-shot"),
+    Outcome("unseen", "accuracy_5_shot", "5-shot accuracy", "few-shot"),
+)
