@@ -178,6 +178,8 @@ class Method(Block):
     """Its rank in tables; methods of one rank stand in alphabetical order."""
     follows_teacher: ClassVar[bool] = False
     """Whether the objective is given the images' teacher embeddings in place of their labels."""
+    classifies: ClassVar[bool] = False
+    """Whether the objective has weights of a classifier, which are stored as the method's head."""
     ranges: ClassVar[dict[str, tuple[float, float]]] = {}
     """What `kedro tune` varies for it alone: the lowest and the highest value, both above 0."""
 

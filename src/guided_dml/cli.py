@@ -93,6 +93,7 @@ def run(**options: Any) -> None:
     "--protocol", type=click.Choice(["equal", "tuned"]), default="equal", show_default=True
 )
 @click.option("--refresh", is_flag=True, help="Run those anew that lack a score that came later.")
+@click.option("--weights/--no-weights", default=True, help="Keep the trained networks; kept.")
 def compare(envs: str, methods: str, **options: Any) -> None:
     """Run methods over data sets and seeds, and report; run again, it goes on."""
     from guided_dml.comparison.experiment import compare

@@ -74,6 +74,9 @@ def test_every_run_is_computed_once_recorded_uploaded_and_reported(
     assert {"torch", "kedro"} < set(record["libraries"])
     assert all(0 <= score <= 1 for score in record["scores"].values())
     assert not list(project.glob("data/06_models/digits/**/*.safetensors"))
+    networks = project / "data/08_reporting/comparison/weights"
+    assert len([*networks.rglob("weights.safetensors")]) == 4
+    assert len([*networks.rglob("reference_embeddings.safetensors")]) == 4
 
     client, runs = tracked_runs(project)
     (parent,) = (one for one in runs if "comparison" in one.data.tags)

@@ -72,7 +72,7 @@ def trained(
     student: StudentParameters,
     teacher: Tensors | None,
 ) -> tuple[Tensors, History]:
-    weights, history, _ = train_student(
+    weights, history, *_ = train_student(
         inputs["train"],
         inputs["normalisation"],
         inputs["split"],

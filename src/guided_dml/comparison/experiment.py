@@ -59,12 +59,13 @@ def compare(
     scheduler: str | None,
     say: Say,
     refresh: bool = False,
+    weights: bool = True,
 ) -> Outcome:
     """Run what is not on the scoreboard yet, upload it, and write the report.
 
     So many ``seeds``, from 0; ``overrides`` are parameters on top of the environments'. Runs are
     computed by :func:`cluster`, ``say`` is told of each that ends. ``refresh`` runs finished ones
-    anew that lack a score.
+    anew that lack a score; ``weights`` keeps the trained networks.
 
     Raises:
         InputError: Nothing to run, a wrong parameter, missing raw data, no such cluster.
@@ -77,7 +78,7 @@ def compare(
     for data_set in data_sets:
         plans.append(plan_data_set(project, data_set, protocol, methods, seeds, overrides))
         announce(project, plans[-1])
-    outcome = _run_missing(project, plans, workers, scheduler, say, refresh)
+    outcome = _run_missing(project, plans, workers, scheduler, say, refresh, weights)
     for planned, why in outcome.failed:
         say(f"failed: {planned.name}: {why}")
     if outcome.finished:
@@ -103,6 +104,7 @@ def _run_missing(
     scheduler: str | None,
     say: Say,
     refresh: bool,
+    weights: bool,
 ) -> Outcome:
     uploaders = {plan.about.data_set: Uploader(project, plan) for plan in plans}
     outcome, missing, lacking = Outcome(uploaders), [], []
@@ -124,12 +126,14 @@ def _run_missing(
     if missing:
         threads = max(planned.parameters["compute"]["threads"] for planned in missing)
         with cluster(workers, scheduler, len(missing), threads) as client:
-            _compute(client, project, missing, outcome, say)
+            _compute(client, project, missing, outcome, say, weights)
     return outcome
 
 
-def _compute(client: Client, project: Path, runs: list[Run], outcome: Outcome, say: Say) -> None:
-    jobs = ((planned, (str(project), planned)) for planned in runs)
+def _compute(
+    client: Client, project: Path, runs: list[Run], outcome: Outcome, say: Say, weights: bool
+) -> None:
+    jobs = ((planned, (str(project), planned, True, weights)) for planned in runs)
     begin = monotonic()
     with progress_bar("comparison", len(runs), unit="runs") as bar:
         for ended, (planned, record, error) in enumerate(each(client, compute, jobs), start=1):

@@ -22,17 +22,21 @@ from guided_dml.provenance import (
     start_peak_memory,
 )
 
+#: What is stored of a trained network, as far as its method has it.
+NETWORK = ("weights", "head", "reference_embeddings")
+
 #: A session is alone in its process: hooks and PyTorch's switches are shared.
 _alone = threading.Lock()
 
 
-def compute(project: str, planned: Run, store: bool = True) -> RunRecord:
+def compute(project: str, planned: Run, store: bool = True, weights: bool = False) -> RunRecord:
     """Train and score, and put the result on the scoreboard.
 
     Args:
         project: The project's folder; a worker on another machine reads the same one.
         planned: What to run.
         store: Whether the score file and the embeddings of the queries are written.
+        weights: Whether the trained network is stored as well, so that it can be scored again.
 
     Returns:
         The content of the score file.
@@ -70,10 +74,21 @@ def compute(project: str, planned: Run, store: bool = True) -> RunRecord:
         results = {name: kept.load() for name, kept in runner.results.items()}
         record = _record(planned, parameters, results, made_with | measured)
         if store:
+            if weights:
+                _store_network(context.catalog, planned, results)
             embeddings = results[f"{method}.query_embeddings"]
             context.catalog.save("scoreboard_embeddings", {planned.id: embeddings})
             context.catalog.save("scoreboard", {planned.id: record.stored()})
     return record
+
+
+def _store_network(catalog: Any, planned: Run, results: dict[str, Any]) -> None:
+    """Store what scores a run again without its training; the card, which comes last, says so."""
+    parts = {name: results.get(f"{planned.method}.{name}") for name in NETWORK}
+    tensors = {f"{planned.id}/{name}": part for name, part in parts.items() if part}
+    catalog.save("scoreboard_weights", tensors)
+    card = results[f"{planned.method}.card"]
+    catalog.save("scoreboard_cards", {planned.id: card._asdict()})
 
 
 def _record(

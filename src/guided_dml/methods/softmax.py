@@ -17,6 +17,7 @@ class Softmax(Method):
 
     title = "Softmax (control)"
     place = 6
+    classifies = True
 
     def objective(self, task: Task) -> Objective:
         """Return the cross-entropy of a linear layer's logits."""
@@ -25,13 +26,11 @@ class Softmax(Method):
 
         from guided_dml.seeding import initial_weights
 
-        class Classifier(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.layer = nn.Linear(task.student.embedding_dimension, task.classes)
-
-            def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-                return cross_entropy(self.layer(embeddings), labels)
+        class Classifier(nn.Linear):
+            def forward(  # type: ignore[override]
+                self, embeddings: Tensor, labels: Tensor
+            ) -> Tensor:
+                return cross_entropy(super().forward(embeddings), labels)
 
         with initial_weights(task.seed, "classifier"):
-            return Classifier()
+            return Classifier(task.student.embedding_dimension, task.classes)

@@ -38,7 +38,7 @@ def train_embedder(
     normalisation: dict[str, list[float]] | None,
     compute: ComputeParameters,
     checkpoints: CheckpointStore | None,
-) -> tuple[Tensors, History]:
+) -> tuple[Tensors, History, Tensors]:
     """Train a network to embed images as a method's objective wants it.
 
     With the same seed every method starts from the same weights and sees the same batches.
@@ -54,7 +54,7 @@ def train_embedder(
         checkpoints: Where a killed training goes on from.
 
     Returns:
-        The network's weights by name, and a row of history an epoch.
+        The network's weights by name, a row of history an epoch, and the objective's own weights.
 
     Raises:
         InputError: ``student.target_scale`` cannot be reached, or ``student.shift`` moves images
@@ -96,7 +96,8 @@ def train_embedder(
     checkpoint = checkpoints.of(method.name, *inputs) if checkpoints else None
     history = fit(model, loss_of, batches, student, policy, "student", checkpoint)
     _undo_scale(network, scale)
-    return weights_of(network), history.assign(seed=seed)
+    head = weights_of(objective) if isinstance(objective, nn.Module) else {}
+    return weights_of(network), history.assign(seed=seed), head
 
 
 def _check_shift(shift: int, height: int, width: int) -> None:

@@ -239,7 +239,7 @@ def _train(
             train_images, normalisation, drawn, split, *master, seed, checkpoints
         )
         teacher = embed_with_gemini(gemini_weights, train_images, normalisation, split, *master)
-    weights, _, card = train_student(
+    weights, _, card, *_ = train_student(
         train_images,
         normalisation,
         split,

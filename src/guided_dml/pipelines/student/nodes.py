@@ -33,7 +33,7 @@ def train_student(
     teacher_embeddings: Tensors | None = None,
     *,
     method: str,
-) -> tuple[Tensors, History, Card]:
+) -> tuple[Tensors, History, Card] | tuple[Tensors, History, Card, Tensors]:
     """Train the student on the images of ``split.train``.
 
     With the same seed every method starts from the same weights and sees the same batches.
@@ -55,7 +55,8 @@ def train_student(
         method: Its name.
 
     Returns:
-        The weights by name, a row of history an epoch, and what the network expects and is.
+        The weights by name, a row of history an epoch, what the network expects and is; and of a
+        method that classifies its head: ``weight`` float32 ``[C, D]`` and ``bias`` ``[C]``.
 
     Raises:
         InputError: The teacher embeddings belong to other images, or are of another dimension.
@@ -70,7 +71,7 @@ def train_student(
         answers = objective.answers(task, labels)
     else:
         answers = _targets(teacher_embeddings, labels, rows, student.embedding_dimension)
-    weights, history = train_embedder(
+    weights, history, head = train_embedder(
         objective,
         task,
         answers,
@@ -94,7 +95,8 @@ def train_student(
         target_scale=student.target_scale,
         weights=hash_of_weights(weights),
     )
-    return weights, history, card
+    trained = weights, history, card
+    return (*trained, head) if objective.classifies else trained
 
 
 def _targets(teacher: Tensors, labels: Tensor, rows: Tensor, dimension: int) -> Tensor:

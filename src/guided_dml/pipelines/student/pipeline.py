@@ -33,7 +33,7 @@ def create_pipeline(method: str) -> Pipeline:
     train = Node(
         update_wrapper(partial(train_student, method=method), train_student),
         inputs,
-        ["weights", "history", "card"],
+        ["weights", "history", "card", *(["head"] if METHODS[method].classifies else [])],
         name="train_student" if guided else "train_baseline",
         tags="train",
     )
