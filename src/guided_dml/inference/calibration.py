@@ -59,8 +59,9 @@ def calibration_of(
     step = -(-len(queries) * len(references) // PAIRS)
     return {
         "distances": nearest.tolist(),
-        "verification": _verification(
-            references, reference_labels, queries[::step], query_labels[::step]
+        "verification": verification(
+            _distances(references, queries[::step]),
+            query_labels[::step, None] == reference_labels,
         ),
         "coverage": coverage,
     }
@@ -81,16 +82,16 @@ def p_values(distances: Array, calibration: list[float]) -> NDArray[np.float64]:
     return (1 + farther) / (len(known) + 1)
 
 
-def _verification(
-    references: Array,
-    reference_labels: NDArray[np.int64],
-    queries: Array,
-    labels: NDArray[np.int64],
-) -> dict[str, Any]:
-    distances = np.empty((len(queries), len(references)), np.float32)
-    for row, query in zip(distances, queries.astype(np.float64), strict=True):
-        row[:] = np.sqrt(((references - query) ** 2).sum(1))
-    same = labels[:, None] == reference_labels
+def verification(distances: Array, same: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return how well a threshold on distances tells pairs of one class from others.
+
+    Args:
+        distances: float32, of any shape.
+        same: bool of that shape, whether a pair is of one class; some are and some are not.
+
+    Returns:
+        As ``verification`` of :func:`calibration_of`.
+    """
     matches, others = np.sort(distances[same]), np.sort(distances[~same])
     thresholds = np.concatenate([matches, others])
     thresholds.sort()
@@ -104,6 +105,14 @@ def _verification(
         "pairs_of_two_classes": len(others),
         "fnmr": {str(rate): _fnmr(matches, others, rate) for rate in FALSE_MATCH_RATES},
     }
+
+
+def _distances(references: Array, queries: Array) -> Array:
+    """Return float32 ``[Q, M]``."""
+    distances = np.empty((len(queries), len(references)), np.float32)
+    for row, query in zip(distances, queries.astype(np.float64), strict=True):
+        row[:] = np.sqrt(((references - query) ** 2).sum(1))
+    return distances
 
 
 def _fnmr(matches: Array, others: Array, rate: float) -> dict[str, float] | None:
