@@ -55,10 +55,8 @@ def subpopulation_scores(reference: Tensors, query: Tensors, split_seed: int) ->
         order, rows = tail
         recalls = recall_of_classes({key: some[rows] for key, some in reference.items()}, query)
         parts = {"recall_at_1": order}
-        parts |= {
-            f"recall_{third}": some
-            for third, some in zip(THIRDS, np.array_split(order, 3), strict=True)
-        }
+        for third, some in zip(THIRDS, np.array_split(order, 3), strict=True):
+            parts[f"recall_{third}"] = some.tolist()
         known = {name: [recalls[c] for c in some if c in recalls] for name, some in parts.items()}
         found = {name: float(np.mean(values)) for name, values in known.items() if values}
         found["worst_class_recall"] = min(recalls.values())
