@@ -29,7 +29,7 @@ def neighbours(backbone: str, seed: int) -> tuple[Tensors, Tensors, np.ndarray]:
     """Change labels, audit; return the training images, who voted, and what was changed."""
     change = {"student": {"backbone": backbone}, "compute": {"threads": 1}, "seed": seed}
     parameters = validated(merged(RAW, change))
-    train, test, _, classes, _ = prepare_images(DigitsDataset().load(), 0.2, None, 0)
+    train, test, _, classes, *_ = prepare_images(DigitsDataset().load(), 0.2, None, None, None, 0)
     rng, labels = np.random.default_rng(seed), train["labels"].numpy()
     wrong = np.zeros(len(labels), bool)
     wrong[rng.choice(len(labels), round(SHARE * len(labels)), replace=False)] = True

@@ -26,6 +26,8 @@ TINY = (
     ("arguments", "words"),
     [
         (["--params", "studnet.epochs=1"], ["studnet", "no such parameter", "student?"]),
+        (["--params", "robustness.families=fog"], ["robustness.families", "'fog'", "known: all"]),
+        (["--params", "robustness.ood=digits"], ["robustness.ood", "'digits'", "fashion_mnist"]),
         (["--params", "student.epochs=none"], ["student.epochs: 'none' given"]),
         (["--params", "student.backbone=vgg"], ["student.backbone: 'vgg'", "resnet18", "cnn"]),
         (["--env", ""], ["--env: no name given", "cifar10", "mnist"]),

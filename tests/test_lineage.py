@@ -83,6 +83,15 @@ def test_what_it_was_made_with_is_inherited_and_all_that_differs_is_told(tmp_pat
         assert words in str(error.value)
 
 
+def test_a_list_is_told_as_its_file_takes_it(tmp_path: Path) -> None:
+    images = store(tmp_path, "images", "v1", "i", classes=["a", "b"])
+    words = (
+        r'classes=\["a", "b"\], now it is null; run with classes: \["a", "b"\] in parameters.yml'
+    )
+    with pytest.raises(InputError, match=words):
+        check(images, classes=None)
+
+
 @pytest.mark.parametrize("broken", [None, "", "{", "[]", '{"images": "0123"}'])
 def test_a_file_without_its_record_is_refused_with_the_remedy(
     tmp_path: Path, broken: str | None

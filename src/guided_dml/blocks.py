@@ -68,6 +68,18 @@ class DataParameters(Block):
     """Stratified share of the training set that is held out for choices."""
     raw_pixel_training: Defining[bool]
     """Train on 0-255 pixels, as the published code does (evaluation always normalises)."""
+    classes: Defining[list[str] | None] = None
+    """Names of the classes to train on (null: all); the others are unseen."""
+    imbalance_factor: Defining[Annotated[float, Field(gt=1)] | None] = None
+    """A long tail of training images: so many times more of the largest class than of the
+    smallest (null: as they are)."""
+
+    @field_validator("classes")
+    @classmethod
+    def _are_several(cls, names: list[str] | None) -> list[str] | None:
+        if names is not None and (len(names) < 2 or len(set(names)) < len(names)):
+            raise ValueError("must be two names or more, each once, or null")
+        return names
 
 
 class TripletParameters(Block):
@@ -240,6 +252,23 @@ class AuditParameters(Block):
     near: Defining[Share] = 0.5
     """Two images less than so many times as far apart as either from its k-th neighbour are near
     duplicates (0: only the same pixels count)."""
+
+
+class RobustnessParameters(Block):
+    """What robustness is measured on; the names are in guided_dml.robustness.names."""
+
+    queries: Defining[Count | None] = 1000
+    """Test images that are corrupted, as many of each class (null: all)."""
+    families: Defining[str] = "all"
+    """Of corruptions: names joined by +, or all."""
+    ood: Defining[str] = "photographs+permuted"
+    """Out-of-distribution sets, names joined by +: made ones, and environments."""
+    domain: Defining[Literal["digits"] | None] = None
+    """Another domain with the same classes: scikit-learn's digits (null: none)."""
+    episodes: Defining[Count] = 1000
+    """Of few-shot classification."""
+    map_images: Defining[Count] = 3000
+    """Test images whose map is scored."""
 
 
 class ComputeParameters(Block):

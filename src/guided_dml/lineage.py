@@ -193,10 +193,11 @@ def _on_card(name: str, others: dict[str, Any]) -> dict[str, Any]:
 
 
 def _other_parameter(name: str, value: Any, parameters: Mapping[str, Any]) -> str:
-    return (
-        f"was made with {name}={_shown(value)}, now it is {_shown(parameters[name])}; run "
-        f"with --params {name}={_shown(value)}, or"
-    )
+    before, now = _shown(value), _shown(parameters[name])
+    how = f"--params {name}={before}"
+    if isinstance(value, list):  # (which --params does not take)
+        how = f"{name}: {before} in parameters.yml"
+    return f"was made with {name}={before}, now it is {now}; run with {how}, or"
 
 
 def _shown(value: Any) -> str:

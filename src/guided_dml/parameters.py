@@ -23,6 +23,7 @@ from guided_dml.blocks import (
     GeminiParameters,
     InferenceParameters,
     PageParameters,
+    RobustnessParameters,
     StudentParameters,
     TripletParameters,
 )
@@ -51,6 +52,7 @@ class Parameters(_OfMethods):
     evaluation: EvaluationParameters
     inference: InferenceParameters = InferenceParameters(images=None, k=5, alpha=0.05)
     audit: AuditParameters = AuditParameters()
+    robustness: RobustnessParameters = RobustnessParameters()
     compute: ComputeParameters
     page: PageParameters = PageParameters()
 

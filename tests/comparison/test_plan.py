@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,17 @@ def test_data_are_prepared_once_and_again_for_other_parameters(project: Path) ->
         project, "ingestion", params={"tracking": False}
     )  # (as at first: another version, the same)
     assert [one.id for one in planned().runs] == [one.id for one in first.runs]
+
+
+def test_other_classes_or_a_long_tail_are_other_data(project: Path) -> None:
+    def planned(**change: Any) -> str:
+        small = merged(SMALL, {"data": {"images_per_class": 30} | change})
+        return plan_data_set(project, "digits", "equal", ["margin"], 1, small).runs[0].data_version
+
+    found = [planned(), planned(classes=["1", "4", "7"]), planned(imbalance_factor=3)]
+    assert len(set(found)) == 3
+    unseen = sorted(project.glob("data/03_primary/digits/unseen_classes.json/*/*classes.json"))
+    assert [len(json.loads(file.read_text())) for file in unseen] == [0, 7, 0]
 
 
 def test_other_raw_data_or_another_split_are_other_data(project: Path) -> None:

@@ -164,18 +164,18 @@ def test_parameters_that_come_later_change_a_key_only_where_they_change_a_run() 
 
     blocks: dict[str, Any] = {
         "student": (LaterStudent, ...),
-        "robustness": (LaterBlock, ...),
+        "archive": (LaterBlock, ...),
         "export": (LaterBlock, LaterBlock()),
     }
     now = type(validated(PARAMETERS))
     later_model = create_model("Later", __base__=now, **blocks)
 
     def key(**change: Any) -> str:
-        later = merged(PARAMETERS, {"robustness": {}}, change)
+        later = merged(PARAMETERS, {"archive": {}}, change)
         return settings_key(later_model.model_validate(later), "guided", "d")
 
     before = settings_key(validated(PARAMETERS), "guided", "d")
-    assert before == key() == key(robustness={"strength": 1.0}, export={"strength": 1.0})
+    assert before == key() == key(archive={"strength": 1.0}, export={"strength": 1.0})
     assert before == key(student={"augmentation": {"strength": 0.5}, "dropout": 0.0})
     assert before != key(student={"augmentation": {"strength": 1.0}})
     assert before != key(student={"dropout": 0.1})

@@ -16,12 +16,13 @@ from guided_dml.datasets.digits import DigitsDataset
 from guided_dml.errors import InputError
 from guided_dml.parameters import Parameters
 from guided_dml.pipelines.ingestion.nodes import (
+    Prepared,
     fit_normalisation,
     prepare_images,
     score_raw_pixels,
     split_training_set,
 )
-from guided_dml.types import LabelledImages
+from guided_dml.types import LabelledImages, Tensors
 
 Make = Callable[..., LabelledImages]
 Change = Callable[[LabelledImages], LabelledImages]
@@ -29,6 +30,13 @@ Change = Callable[[LabelledImages], LabelledImages]
 
 #: What of the images is the test set, and that all are kept.
 WHOLE = (0.25, None)
+
+
+def prepare(
+    raw: LabelledImages, share: float, cap: int | None, seed: int
+) -> tuple[Tensors, Tensors, dict[str, list[str]], list[str], dict[str, Any]]:
+    """Prepare all classes of the images, as they are."""
+    return prepare_images(raw, share, cap, None, None, seed)[:5]
 
 
 def in_parts(raw: LabelledImages) -> LabelledImages:
@@ -39,7 +47,7 @@ def in_parts(raw: LabelledImages) -> LabelledImages:
 def test_a_published_test_part_is_kept(make_images: Make) -> None:
     raw = in_parts(make_images(12))._replace(facts={"source": "here"})
     assert raw.test is not None
-    train, test, names, classes, report = prepare_images(raw, *WHOLE, 0)
+    train, test, names, classes, report = prepare(raw, *WHOLE, 0)
     for part, kept, rows in (("train", train, ~raw.test), ("test", test, raw.test)):
         assert np.array_equal(kept["images"].numpy(), raw.images[rows])
         assert np.array_equal(kept["labels"].numpy(), raw.labels[rows])
@@ -64,7 +72,7 @@ def test_else_a_stratified_share_is_the_test_set(
     make_images: Make, share: float, seed: int
 ) -> None:
     raw = make_images(20)
-    train, test, names, *_ = prepare_images(raw, share, None, seed)
+    train, test, names, *_ = prepare(raw, share, None, seed)
     assert sorted(names["train"] + names["test"]) == sorted(raw.names)
     assert np.abs(test["labels"].bincount().numpy() - share * 20).max() <= 1
     for part, kept in (("train", train), ("test", test)):
@@ -72,7 +80,7 @@ def test_else_a_stratified_share_is_the_test_set(
         assert rows == sorted(rows)
         assert np.array_equal(kept["images"].numpy(), raw.images[rows])
         assert np.array_equal(kept["labels"].numpy(), raw.labels[rows])
-    again, other = (prepare_images(raw, share, None, s)[2] for s in (seed, 5))
+    again, other = (prepare(raw, share, None, s)[2] for s in (seed, 5))
     assert again == names != other
 
 
@@ -86,7 +94,7 @@ def test_else_a_stratified_share_is_the_test_set(
 def test_the_digits_are_split_as_in_all_stored_results(
     seed: int, share: float, expected: list[str]
 ) -> None:
-    parts = prepare_images(DigitsDataset().load(), share, None, seed)[:2]
+    parts = prepare(DigitsDataset().load(), share, None, seed)[:2]
     contents = (
         part["images"].numpy().tobytes() + part["labels"].numpy().tobytes() for part in parts
     )
@@ -96,7 +104,7 @@ def test_the_digits_are_split_as_in_all_stored_results(
 @pytest.mark.parametrize("cap", [2, 5, 12, 100])
 def test_the_cap_keeps_a_stratified_sample(make_images: Make, cap: int) -> None:
     raw = in_parts(make_images(16))
-    train, test, names, _, report = prepare_images(raw, 0.25, cap, 0)
+    train, test, names, _, report = prepare(raw, 0.25, cap, 0)
     for part, kept, count in (("train", train, 12), ("test", test, 4)):
         assert kept["labels"].bincount().tolist() == [min(cap, count)] * 3
         rows = [raw.names.index(name) for name in names[part]]
@@ -109,7 +117,7 @@ def test_the_cap_keeps_a_stratified_sample(make_images: Make, cap: int) -> None:
 
 def test_the_cap_chooses_by_the_seed_and_at_random(make_images: Make) -> None:
     raw = in_parts(make_images(16))
-    first, again, other = (prepare_images(raw, 0.25, 5, seed)[0] for seed in (1, 1, 2))
+    first, again, other = (prepare(raw, 0.25, 5, seed)[0] for seed in (1, 1, 2))
     assert torch.equal(first["images"], again["images"])
     assert not torch.equal(first["images"], other["images"])
     assert not np.array_equal(first["images"][:5].numpy(), raw.images[:5])
@@ -119,7 +127,7 @@ def test_what_a_reader_changed_is_counted_in_its_part(make_images: Make) -> None
     raw = in_parts(make_images(12))
     assert raw.test is not None
     raw = raw._replace(changed={"turned": raw.test, "resized": np.arange(36) < 5})
-    report = prepare_images(raw, *WHOLE, 0)[-1]
+    report = prepare(raw, *WHOLE, 0)[-1]
     assert (report["train"]["turned"], report["test"]["turned"]) == (0, 9)
     assert (report["train"]["resized"], report["test"]["resized"]) == (4, 1)
 
@@ -128,7 +136,7 @@ def test_classes_without_a_training_image_are_left_out(make_images: Make) -> Non
     raw = in_parts(make_images(12))._replace(
         labels=np.repeat([4, 2, 1], 12), classes=["ant", "bee", "cat", "dog", "eel"]
     )
-    train, test, _, classes, report = prepare_images(raw, *WHOLE, 0)
+    train, test, _, classes, report = prepare(raw, *WHOLE, 0)
     assert classes == ["bee", "cat", "eel"]
     assert train["labels"].tolist() == [2] * 9 + [1] * 9 + [0] * 9
     assert test["labels"].tolist() == [2] * 3 + [1] * 3 + [0] * 3
@@ -137,7 +145,7 @@ def test_classes_without_a_training_image_are_left_out(make_images: Make) -> Non
 
 def test_a_class_may_lack_test_images(make_images: Make) -> None:
     raw = make_images(12)._replace(test=np.arange(36) == 12)
-    _, test, _, classes, report = prepare_images(raw, *WHOLE, 0)
+    _, test, _, classes, report = prepare(raw, *WHOLE, 0)
     assert test["labels"].tolist() == [1]
     assert len(classes) == 3
     assert report["test"]["images_of_class"] == {"class 0": 0, "class 1": 1, "class 2": 0}
@@ -211,7 +219,7 @@ def test_what_cannot_be_learned_from_is_refused(
     make_images: Make, change: Change, words: str
 ) -> None:
     with pytest.raises(InputError) as caught:
-        prepare_images(change(make_images()), *WHOLE, 0)
+        prepare(change(make_images()), *WHOLE, 0)
     assert words in str(caught.value)
     str(caught.value).encode()
 
@@ -222,7 +230,7 @@ def test_what_cannot_be_learned_from_is_refused(
 def test_names_that_can_be_told_apart_are_stored(make_images: Make, names: tuple[str]) -> None:
     raw = in_parts(make_images())._replace(classes=list(names))
     raw.names[0] = os.fsdecode(b"caf\xe9.png")
-    _, _, images, classes, report = prepare_images(raw, *WHOLE, 0)
+    _, _, images, classes, report = prepare(raw, *WHOLE, 0)
     assert json.loads(json.dumps(classes)) == list(names)
     assert list(json.loads(json.dumps(report))["train"]["images_of_class"]) == list(names)
     assert images["train"][0] == r"caf\udce9.png"
@@ -329,6 +337,100 @@ def test_what_is_kept_can_be_stored_whatever_the_readers_layout(
     turned = raw._replace(
         images=np.asfortranarray(raw.images), labels=np.arange(15) % 3 // 2, test=rows
     )
-    for part in prepare_images(turned, *WHOLE, 0)[:2]:
+    for part in prepare(turned, *WHOLE, 0)[:2]:
         assert all(tensor.is_contiguous() for tensor in part.values())
         safetensors.torch.save(part)
+
+
+def of_classes(raw: LabelledImages, *names: str) -> Prepared:
+    return prepare_images(raw, 0.25, None, list(names), None, 0)
+
+
+def test_some_classes_are_trained_on_and_the_others_kept_apart(make_images: Make) -> None:
+    raw = make_images(12, classes=5)
+    some = of_classes(raw, "class 4", "class 1")
+    assert some.classes == ["class 1", "class 4"]
+    assert some.unseen_classes == ["class 0", "class 2", "class 3"]
+    every = prepare(raw, *WHOLE, 0)[:2]
+    parts = (
+        (some.train_images, some.unseen_train_images),
+        (some.test_images, some.unseen_test_images),
+    )
+    for whole, both in zip(every, parts, strict=True):
+        for part, numbers in zip(both, ([1, 4], [0, 2, 3]), strict=True):
+            rows = torch.isin(whole["labels"], torch.tensor(numbers))
+            assert torch.equal(part["images"], whole["images"][rows])
+            assert torch.equal(torch.tensor(numbers)[part["labels"]], whole["labels"][rows])
+    assert some.data_report["train"] == {
+        "images_read": 18,
+        "images": 18,
+        "images_of_class": {"class 1": 9, "class 4": 9},
+    }
+    assert some.data_report["unseen"]["test"]["images_of_class"] == dict.fromkeys(
+        some.unseen_classes, 3
+    )
+    assert some.data_report["parameters"]["classes"] == ["class 4", "class 1"]
+    assert len(some.image_names["train"]) == 18
+
+
+@pytest.mark.parametrize("names", [None, ["class 2", "class 0", "class 1"]])
+def test_all_classes_leave_none_unseen(make_images: Make, names: list[str] | None) -> None:
+    made = prepare_images(make_images(), 0.25, None, names, None, 0)
+    assert made.unseen_classes == []
+    for part in (made.unseen_train_images, made.unseen_test_images):
+        stored = safetensors.torch.load(safetensors.torch.save(part))
+        assert (stored["images"].shape, stored["images"].dtype) == ((0, 1, 8, 8), torch.uint8)
+        assert (stored["labels"].shape, stored["labels"].dtype) == ((0,), torch.int64)
+    assert made.classes == ["class 0", "class 1", "class 2"]
+    assert "unseen" not in made.data_report
+
+
+def test_the_cap_holds_for_unseen_classes_too(make_images: Make) -> None:
+    made = prepare_images(make_images(), 0.25, 2, ["class 0", "class 1"], None, 0)
+    for part in (made.unseen_train_images, made.unseen_test_images):
+        assert part["labels"].tolist() == [0, 0]
+
+
+def test_a_class_that_there_is_not_is_refused_with_the_known(make_images: Make) -> None:
+    words = r"class in data.classes 'class 9'; did you mean .*known: class 0, class 1, class 2"
+    with pytest.raises(InputError, match=words):
+        of_classes(make_images(), "class 1", "class 9")
+
+
+@pytest.mark.parametrize("factor", [2, 7.5, 20])
+def test_a_long_tail_falls_as_its_formula_and_leaves_the_test_set(
+    make_images: Make, factor: float
+) -> None:
+    raw = make_images(per_class=80, classes=4)
+    whole = prepare(raw, *WHOLE, 3)
+    made = prepare_images(raw, 0.25, None, None, factor, 3)
+    tail = made.data_report["long_tail"]
+    assert list(tail.values()) == [int(60 * factor ** -(c / 3) + 1e-9) for c in range(4)]
+    assert sorted(tail) == made.classes
+    assert made.data_report["train"]["images_of_class"] == tail
+    assert torch.equal(made.test_images["images"], whole[1]["images"])
+    rows = [whole[2]["train"].index(name) for name in made.image_names["train"]]
+    assert rows == sorted(set(rows))
+    assert torch.equal(made.train_images["images"], whole[0]["images"][rows])
+    orders = {
+        tuple(prepare_images(raw, 0.25, None, None, factor, seed).data_report["long_tail"])
+        for seed in range(6)
+    }
+    assert len(orders) > 1
+
+
+def test_a_long_tail_begins_at_the_smallest_class_and_at_the_cap(make_images: Make) -> None:
+    raw = make_images(per_class=40)
+    raw = in_parts(raw._replace(labels=np.repeat([0, 1, 2], [60, 40, 20])))
+    tails = [
+        prepare_images(raw, 0.25, cap, None, 4, 0).data_report["long_tail"] for cap in (None, 12)
+    ]
+    assert [list(tail.values()) for tail in tails] == [[15, 7, 3], [12, 6, 3]]
+
+
+def test_a_tail_of_classes_that_are_too_small_is_refused(make_images: Make) -> None:
+    words = r"imbalance_factor: 10 given; class 'class .' would keep 0 of .* 9, .*4\.5 at most"
+    with pytest.raises(InputError, match=words):
+        prepare_images(make_images(), 0.25, None, None, 10, 0)
+    at_most = prepare_images(make_images(), 0.25, None, None, 4.5, 0)
+    assert min(at_most.data_report["long_tail"].values()) == 2

@@ -49,7 +49,7 @@ def parameters(parameters: Parameters) -> Parameters:
 @pytest.fixture
 def inputs(make_images: Callable[..., LabelledImages], parameters: Parameters) -> dict[str, Any]:
     raw = make_images(per_class=20, classes=3)
-    train, test, *_ = prepare_images(raw, 0.2, None, 0)
+    train, test, *_ = prepare_images(raw, 0.2, None, None, None, 0)
     split = split_training_set(train, 0.1, 0)
     return {
         "train": train,
@@ -189,7 +189,7 @@ def test_fresh_triplets_begin_with_the_second_epoch(
 def test_a_hundred_classes_are_told_apart(
     make_images: Callable[..., LabelledImages], parameters: Parameters
 ) -> None:
-    train, *_ = prepare_images(make_images(per_class=5, classes=100), 0.2, None, 0)
+    train, *_ = prepare_images(make_images(per_class=5, classes=100), 0.2, None, None, None, 0)
     split = {"train": torch.arange(len(train["labels"]))}
     changes: dict[str, Any] = {"repeat": True, "batch_size": 4, "pairs": 150}
     few = parameters.triplets.model_copy(update=changes)

@@ -1,6 +1,17 @@
 from __future__ import annotations
 
-from guided_dml.robustness.names import CLAIMS, FAMILIES, GEOMETRIC, MODULES, OUTCOMES
+import pytest
+
+from guided_dml.errors import InputError
+from guided_dml.robustness.names import (
+    CLAIMS,
+    FAMILIES,
+    GEOMETRIC,
+    MODULES,
+    OUTCOMES,
+    chosen_families,
+    chosen_sets,
+)
 
 
 def test_outcomes_are_of_known_modules_and_leave_no_claim_without_evidence() -> None:
@@ -12,3 +23,30 @@ def test_outcomes_are_of_known_modules_and_leave_no_claim_without_evidence() -> 
 def test_geometric_families_are_families() -> None:
     assert FAMILIES.keys() > set(GEOMETRIC)
     assert len(FAMILIES) == 12
+
+
+def test_families_are_chosen_in_the_order_of_the_tables() -> None:
+    assert chosen_families("shift+jpeg+shift") == ["jpeg", "shift"]
+    assert chosen_families("all") == list(FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("families", "words"),
+    [
+        ("fog", r"unknown family in robustness.families 'fog'; known: all, brightness, contrast,"),
+        ("jpeg+shit", "'shit'; did you mean shift\\?"),
+        ("", "family in robustness.families ''"),
+        ("jpeg+", "family in robustness.families ''"),
+    ],
+)
+def test_an_unknown_family_is_named_with_the_known(families: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        chosen_families(families)
+
+
+def test_sets_are_made_ones_and_the_other_data_sets() -> None:
+    every = ["digits", "mnist", "cells"]
+    assert chosen_sets("noise+cells+noise", "mnist", every) == ["noise", "cells"]
+    words = "set in robustness.ood 'mnist'; known: cells, digits, noise, permuted, photographs$"
+    with pytest.raises(InputError, match=words):
+        chosen_sets("noise+mnist", "mnist", every)

@@ -24,7 +24,13 @@ PREPARED = ("train_images", "test_images", "normalisation", "split", "classes")
 #: What the runs read.
 READ = (*PREPARED, "data_report")
 
-SAVED_TOGETHER = (*READ, "image_names", "pixel_scores")
+#: Images of the classes that are not trained on, and their names.
+UNSEEN = ("unseen_train_images", "unseen_test_images", "unseen_classes")
+
+SAVED_TOGETHER = (*READ, "image_names", "pixel_scores", *UNSEEN)
+
+#: Parameters of the data that decide which of the raw images are kept; the report tells them.
+CHOOSING = ("images_per_class", "classes", "imbalance_factor")
 
 #: Queries of a data set whose images the atlas shows.
 SHOWN_IMAGES = 2_000
@@ -158,12 +164,12 @@ def _common(compute: ComputeParameters) -> Nested:
 def _prepare(project: Path, data_set: str, parameters: Nested) -> str:
     """Return the version of the prepared data that fit the parameters; make it, if need be."""
     with session(project, data_set, parameters) as (opened, context):
-        asked = context.config_loader["parameters"]
+        asked = validated(context.config_loader["parameters"])
         wanted = {
             "fingerprint": context.catalog["raw_images"].fingerprint(),
-            "images_per_class": asked["data"]["images_per_class"],
+            **{name: getattr(asked.data, name) for name in CHOOSING},
         }
-        version = _stored(context.catalog, wanted, defining(validated(asked)))
+        version = _stored(context.catalog, wanted, defining(asked))
         if version is None:
             opened.run(pipeline_names=["ingestion"], runner=SequentialRunner())
             version = str(opened.session_id)

@@ -1,6 +1,9 @@
 """What robustness is measured on and by: every list of it comes from here."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
+
+from guided_dml.errors import known
 
 #: The parts that it is measured in.
 MODULES = {
@@ -32,6 +35,13 @@ GEOMETRIC = ("rotate", "shear", "shrink", "shift")
 
 #: From the mildest to the most severe.
 SEVERITIES = (1, 2, 3, 4, 5)
+
+#: Out-of-distribution sets that are made, not another data set's, and what they are called.
+MADE_SETS = {
+    "photographs": "Photo crops",
+    "permuted": "Permuted pixels",
+    "noise": "Noise",
+}
 
 #: What the paper says of its embeddings.
 CLAIMS = {
@@ -66,3 +76,30 @@ OUTCOMES = (
     Outcome("unseen", "map_at_r", "MAP@R, unseen classes", "few-shot"),
     Outcome("unseen", "accuracy_5_shot", "5-shot accuracy", "few-shot"),
 )
+
+
+def chosen_families(families: str) -> list[str]:
+    """Return the families of ``robustness.families``, in the order of the tables.
+
+    Raises:
+        InputError: There is no such family; says which there are.
+    """
+    asked = families.split("+")
+    known("family in robustness.families", asked, [*FAMILIES, "all"])
+    return [family for family in FAMILIES if family in asked or "all" in asked]
+
+
+def chosen_sets(ood: str, data_set: str, data_sets: Iterable[str]) -> list[str]:
+    """Return the out-of-distribution sets of ``robustness.ood``, each once, as they are given.
+
+    Args:
+        ood: Their names, joined by +.
+        data_set: The one that they are out of.
+        data_sets: All.
+
+    Raises:
+        InputError: There is no such set; says which there are.
+    """
+    asked = list(dict.fromkeys(ood.split("+")))
+    known("set in robustness.ood", asked, {*MADE_SETS, *data_sets} - {data_set})
+    return asked

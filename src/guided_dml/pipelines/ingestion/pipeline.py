@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from guided_dml.pipelines.ingestion.nodes import (
+    Prepared,
     fit_normalisation,
     prepare_images,
     score_raw_pixels,
@@ -20,9 +21,11 @@ def create_pipeline() -> Pipeline:
                     "raw_images",
                     "params:data.test_share",
                     "params:data.images_per_class",
+                    "params:data.classes",
+                    "params:data.imbalance_factor",
                     "params:split_seed",
                 ],
-                ["train_images", "test_images", "image_names", "classes", "data_report"],
+                [*Prepared._fields],
                 name="prepare_images",
                 tags="data",
             ),
