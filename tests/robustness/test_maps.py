@@ -51,6 +51,12 @@ def test_ranks_are_those_of_a_loop(dimension: int, decimals: int) -> None:
     assert ranks(torch.from_numpy(points)).tolist() == slow_ranks(points)
 
 
+def test_ranks_of_pixels_are_those_of_a_loop() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 12)).astype(np.uint8)
+    pixels[20:] = pixels[:10]
+    assert ranks(torch.from_numpy(pixels)).tolist() == slow_ranks(pixels.astype(np.float32))
+
+
 @pytest.mark.parametrize(("count", "k"), [(50, 20), (41, 20), (7, 3), (3, 1)])
 def test_trustworthiness_is_that_of_scikit_learn(count: int, k: int) -> None:
     rng = np.random.default_rng(count)

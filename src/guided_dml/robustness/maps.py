@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from guided_dml.errors import InputError
-from guided_dml.metrics.neighbours import nearest
+from guided_dml.metrics.neighbours import checked
 from guided_dml.robustness.subpopulation import recall_of_classes
 from guided_dml.seeding import derived_seed
 from guided_dml.types import Tensors
@@ -127,12 +127,18 @@ def ranks(points: Tensor) -> Integers:
     Returns:
         0 for the point itself, 1 for its nearest and so on, a row a point.
     """
-    order = nearest(points, points, len(points)).cpu().numpy()
-    found = np.empty_like(order)
+    from scipy.spatial.distance import cdist
+
+    exact = checked("map", points).cpu().numpy().astype(np.float64)
+    if points.dtype == torch.uint8:  # (of whole numbers a product is exact, and much faster)
+        lengths = np.square(exact).sum(1)
+        squares = lengths[:, None] + lengths - 2 * exact @ exact.T
+    else:
+        squares = cdist(exact, exact, "sqeuclidean")
+    np.fill_diagonal(squares, -1)  # (before others at the same place)
+    order = squares.argsort(axis=1, kind="stable")
+    found: Integers = np.empty_like(order)
     np.put_along_axis(found, order, np.arange(len(order))[None], axis=1)
-    own = found.diagonal()[:, None].copy()
-    found += found < own  # (equal points before it move one behind it)
-    np.fill_diagonal(found, 0)
     return found
 
 
