@@ -11,17 +11,22 @@ from guided_dml.pipelines import (
     inference,
     ingestion,
     reporting,
+    robustness,
     student,
     teacher_embeddings,
     triplets,
 )
+
+#: A pipeline of each of these for every method, which runs when it is asked for.
+ON_DEMAND = {"audit": audit, "export": export, "inference": inference, "robustness": robustness}
 
 
 def register_pipelines() -> dict[str, Pipeline]:
     """Return every pipeline by its name; `__default__` is the whole guided way.
 
     A method's pipeline trains and evaluates it; `baselines` are all that need no teacher. `audit`,
-    `export` and `inference` are guided's, `export_triplet` another method's, and so on.
+    `export`, `inference` and `robustness` are guided's, `export_triplet` another method's, and so
+    on.
     """
     steps = {
         "ingestion": ingestion.create_pipeline(),
@@ -37,7 +42,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     }
     on_demand = {
         pipeline_of(method, name): package.create_pipeline(method)
-        for name, package in {"audit": audit, "export": export, "inference": inference}.items()
+        for name, package in ON_DEMAND.items()
         for method in METHODS
     }
     baselines = [methods[name] for name in METHODS if not METHODS[name].follows_teacher]

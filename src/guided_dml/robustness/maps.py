@@ -104,8 +104,7 @@ def map_scores(
     if k:
         scores["trustworthiness"] = trustworthiness(pixel_ranks, of_map, k)
         scores["continuity"] = trustworthiness(of_map, pixel_ranks, k)
-        near = (of_map > 0) & (of_map <= k)
-        scores["neighbourhood_hit"] = float((truth[:, None] == truth)[near].mean())
+    scores |= neighbourhood_hit(of_map, labels)
     sets = (
         {"embeddings": torch.from_numpy(points), "labels": of}
         for points, of in ((drawn.reference, reference_labels), (drawn.query, labels))
@@ -116,6 +115,18 @@ def map_scores(
 
         scores["silhouette"] = float(silhouette_score(drawn.query.astype(np.float64), truth))
     return scores if drawn.seconds is None else scores | {"seconds": drawn.seconds}
+
+
+def neighbourhood_hit(shown: Integers, labels: Tensor) -> dict[str, float]:
+    """Return ``neighbourhood_hit`` of :func:`map_scores`, unless points are too few.
+
+    Args:
+        shown: int64 ``[n, n]``, :func:`ranks` of the map.
+        labels: int64 ``[n]``.
+    """
+    truth, k = labels.cpu().numpy(), min(NEIGHBOURS, (len(labels) - 1) // 2)
+    near = (shown > 0) & (shown <= k)
+    return {"neighbourhood_hit": float((truth[:, None] == truth)[near].mean())} if k else {}
 
 
 def ranks(points: Tensor) -> Integers:

@@ -1,0 +1,128 @@
+"""Out-of-distribution (OOD) images beside those that a network knows: where, and how far off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+
+from guided_dml.figures.plane import Points, class_colours, window
+from guided_dml.figures.scatter import draw_points
+from guided_dml.figures.style import STYLE, add_legend, set_title, short
+
+Array = NDArray[np.float64]
+
+#: Points of the grid on which the threshold is drawn, along each axis.
+GRID = 300
+
+#: Of images that the network knows, where they are drawn beside others.
+KNOWN = "#777777"
+
+
+@rc_context(STYLE)
+def ood_plane_figure(
+    sets: list[Points],
+    strange: list[Points],
+    threshold: float | None,
+    classes: list[str],
+    heading: str,
+) -> Figure:
+    """Draw references, test images and each OOD set in the same plane, a panel a set.
+
+    Args:
+        sets: The references and the test images.
+        strange: The OOD sets.
+        threshold: Distance to the nearest reference up to which an image counts as known; where it
+            is given, its contour is drawn around the references of each panel.
+        classes: Their names.
+        heading: Of the figure.
+    """
+    drawn = [*sets, *strange]
+    across = 2 if len(drawn) == 4 else min(3, len(drawn))
+    down = -(-len(drawn) // across)
+    figure = Figure(figsize=(4.0 * across + 1.6, 4.1 * down + 0.6), layout="compressed")
+    panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
+    limits = window(drawn)
+    colours = class_colours(len(classes))
+    for panel, points in zip(panels, drawn, strict=False):
+        if points in sets:
+            draw_points(panel, points, len(classes))
+        else:
+            x, y = points.xy.T
+            panel.scatter(*sets[0].xy.T, s=3, c="#cccccc", linewidths=0)
+            panel.scatter(x, y, s=9, c="#222222", alpha=0.6, linewidths=0)
+            panel.set_title(f"OOD: {short(points.title, 50)}")
+            panel.set_box_aspect(1)
+        panel.set(**limits)
+        if threshold is not None:
+            _draw_threshold(panel, sets[0].xy, threshold, limits)
+    for spare in panels[len(drawn) :]:
+        spare.remove()
+    panels[0].set_ylabel(sets[0].axes[1])
+    add_legend(figure, classes, colours)
+    set_title(figure, heading)
+    return figure
+
+
+def _draw_threshold(
+    panel: Axes,
+    references: NDArray[np.float32],
+    threshold: float,
+    limits: Mapping[str, tuple[float, float]],
+) -> None:
+    from scipy.spatial import cKDTree
+
+    x, y = (np.linspace(*limits[name], GRID) for name in ("xlim", "ylim"))
+    grid = np.stack(np.meshgrid(x, y), axis=-1)
+    far, _ = cKDTree(references).query(grid.reshape(-1, 2))
+    panel.contour(x, y, far.reshape(GRID, GRID), [threshold], colors="#c00000", linewidths=0.9)
+
+
+@rc_context(STYLE)
+def ood_scores_figure(
+    known: Array, strange: Mapping[str, Array], threshold: float | None, risk: Array, heading: str
+) -> Figure:
+    """Draw histograms of the score ``nn``, and the risk of the answers against their coverage.
+
+    Args:
+        known: ``[Q]``, distances of the test images to their nearest references.
+        strange: The same of each OOD set, by its name.
+        threshold: Up to which an image counts as known; None: there is none.
+        risk: ``[Q]``, the share of wrong answers among the 1, 2 ... Q nearest test images.
+        heading: Of the figure.
+    """
+    figure = Figure(figsize=(11.4, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
+    series = {"test images": known} | {f"OOD: {name}": values for name, values in strange.items()}
+    colours = [KNOWN, *class_colours(10)]
+    # On a logarithmic axis, as distances span decades; identical images are put at its start.
+    everything = np.concatenate([*series.values()])
+    above = everything[everything > 0]
+    low, high = (above.min(), above.max()) if len(above) else (0.1, 1.0)
+    bins = np.geomspace(low, max(high, low * 1.001), 41)
+    for place, (name, values) in enumerate(series.items()):
+        weights = np.full(len(values), 1 / len(values))
+        style = {"histtype": "stepfilled" if not place else "step", "lw": 1.4}
+        colour = colours[place % len(colours)]
+        clipped = np.clip(values, bins[0], bins[-1])
+        left.hist(clipped, bins, weights=weights, color=colour, label=short(name), **style)
+    if threshold is not None and threshold > 0:
+        left.axvline(threshold, color="#c00000", lw=1, label="accepts 95 % of validation")
+    left.set(xscale="log", xlabel="distance to the nearest reference", ylabel="share of the set")
+    left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    left.legend()
+    left.set_title("how far images are from all that is known")
+    coverage = np.arange(1, len(risk) + 1) / len(risk)
+    right.plot(coverage, risk, color="#1f77b4", lw=1.6)
+    right.set(xlabel="answered, the nearest first (coverage)", ylabel="wrong answers (risk)")
+    right.set(xlim=(0, 1), ylim=(0, max(1.15 * float(risk.max()), 0.01)))
+    for axis in (right.xaxis, right.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
+    right.set_title(f"risk against coverage (AURC {risk.mean():.2%})")
+    set_title(figure, heading)
+    return figure

@@ -1,0 +1,98 @@
+"""The figures of a network's robustness."""
+
+from __future__ import annotations
+
+from guided_dml.types import Figure, History, Tensors
+
+#: Images of which all corruptions are shown.
+SHEETS = 2
+
+#: Of one set in a picture.
+MOST_POINTS = 5_000
+
+
+def draw_corruptions(test_images: Tensors, corrupted_images: Tensors, run: str) -> Figure:
+    """Draw the first of the corrupted images with all their corruptions."""
+    from guided_dml.figures.corruption_sheet import corruption_sheet
+    from guided_dml.robustness.names import FAMILIES
+
+    first = corrupted_images["rows"][:SHEETS]
+    corrupted = {
+        name: images[:SHEETS].numpy() for name, images in corrupted_images.items() if name != "rows"
+    }
+    heading = f"{run}: corruptions, from the mildest to the most severe"
+    return corruption_sheet(test_images["images"][first].numpy(), corrupted, FAMILIES, heading)
+
+
+def draw_maps(
+    query_embeddings: Tensors,
+    map_images: Tensors,
+    rival_maps: Tensors,
+    classes: list[str],
+    history: History,
+    run: str,
+) -> Figure:
+    """Draw the method's map of some test images beside those of PCA, LDA and NCA."""
+    from guided_dml.figures.plane import to_plane
+    from guided_dml.figures.side_by_side import MapRow, embedding_grid
+    from guided_dml.figures.style import run_title
+    from guided_dml.robustness.maps import RIVALS
+
+    titles = {name: RIVALS[name].title for name in RIVALS if name in rival_maps}
+    points = [query_embeddings["embeddings"][map_images["rows"]]]
+    points += [rival_maps[name] for name in titles]
+    labels = map_images["labels"].numpy()
+    drawn = [
+        to_plane({"test images": {"embeddings": some.numpy(), "labels": labels}})[0]
+        for some in points
+    ]
+    heading = f"{run_title(run, history)}: its map of test images, beside PCA, LDA and NCA"
+    columns = [run.partition(" on ")[0], *titles.values()]
+    return embedding_grid([MapRow("test images", classes, [*drawn])], columns, heading)
+
+
+def draw_ood(
+    reference_embeddings: Tensors,
+    query_embeddings: Tensors,
+    ood_embeddings: Tensors,
+    ood_distances: Tensors,
+    classes: list[str],
+    history: History,
+    run: str,
+) -> tuple[Figure, Figure]:
+    """Draw OOD images in the plane, and what their distances tell."""
+    from guided_dml.figures.ood import ood_plane_figure, ood_scores_figure
+    from guided_dml.figures.plane import to_plane
+    from guided_dml.figures.style import run_title
+
+    arrays = {name: values.numpy() for name, values in ood_distances.items()}
+    limit = float(arrays["threshold"][0]) if len(arrays["threshold"]) else None
+    sets = {"training images": reference_embeddings, "test images": query_embeddings}
+    strange = {
+        name: {"embeddings": points, "labels": points.new_zeros(len(points)).long()}
+        for name, points in ood_embeddings.items()
+    }
+    flat = {
+        name: {key: values.numpy() for key, values in part.items()}
+        for name, part in (sets | strange).items()
+    }
+    points = to_plane(flat, MOST_POINTS)
+    in_plane = reference_embeddings["embeddings"].shape[1] == 2
+    heading = f"{run_title(run, history)}: out-of-distribution images"
+    contour = "\nred: as far from a reference as 95 % of the validation images are at most"
+    return (
+        ood_plane_figure(
+            points[:2],
+            points[2:],
+            limit if in_plane else None,
+            classes,
+            heading + contour * (in_plane and limit is not None),
+        ),
+        ood_scores_figure(
+            arrays["known"],
+            {name: arrays[f"strange.{name}"] for name in ood_embeddings},
+            limit,
+            arrays["risk"],
+            heading,
+        ),
+    )

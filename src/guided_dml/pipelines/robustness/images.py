@@ -1,0 +1,133 @@
+"""Making the images that robustness is measured on: the same for all methods and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kedro.pipeline import Node
+
+from guided_dml.types import Tensors
+
+
+def make_corrupted_images(
+    test_images: Tensors, queries: int | None, families: str, split_seed: int
+) -> tuple[Tensors, dict[str, Any]]:
+    """Corrupt some of the test images, of each class its share.
+
+    Args:
+        test_images: uint8 ``[N, C, H, W]`` with their labels.
+        queries: At most so many are taken; None: all.
+        families: Of corruptions, joined by ``+``; or all.
+        split_seed: Of the choice, and of what corruptions draw.
+
+    Returns:
+        ``rows`` int64 ``[Q]`` of the test images and ``<family>.<severity>`` uint8
+        ``[Q, C, H, W]``; and of each set its SHA-256 and the mean change in grey levels.
+    """
+    import numpy as np
+    import torch
+
+    from guided_dml.robustness.corruptions import corrupt, hash_of_images
+    from guided_dml.robustness.maps import stratified_rows
+    from guided_dml.robustness.names import SEVERITIES, chosen_families
+
+    labels = test_images["labels"].numpy()
+    rows = torch.from_numpy(stratified_rows(labels, queries or len(labels), split_seed))
+    clean = test_images["images"][rows].numpy()
+    made, report = {"rows": rows}, {}
+    for family in chosen_families(families):
+        for severity in SEVERITIES:
+            images = corrupt(clean, family, severity, split_seed)
+            name = f"{family}.{severity}"
+            made[name] = torch.from_numpy(images)
+            change = float(np.abs(images.astype(np.int16) - clean).mean())
+            report[name] = {"sha256": hash_of_images(images), "mean_change": round(change, 3)}
+    return made, {"queries": len(rows), **report}
+
+
+def make_ood_images(
+    test_images: Tensors,
+    classes: list[str],
+    other_images: dict[str, Callable[[], Tensors]],
+    ood: str,
+    domain: str | None,
+    split_seed: int,
+) -> tuple[Tensors, Tensors, dict[str, Any]]:
+    """Make out-of-distribution sets, and images of another domain, of the test images' size.
+
+    Args:
+        test_images: uint8 ``[N, C, H, W]``: how many and how large.
+        classes: Their classes.
+        other_images: The stored test images of all data sets.
+        ood: Names of the sets, joined by ``+``.
+        domain: ``digits``, or None.
+        split_seed: Of what is drawn.
+
+    Returns:
+        Each set by its name, uint8 ``[M, C, H, W]``; ``images`` and ``labels`` of the other domain,
+        or nothing; and of each what it is and its SHA-256.
+
+    Raises:
+        InputError: A data set is not stored, or the other domain has other classes.
+    """
+    import numpy as np
+    import torch
+
+    from guided_dml.robustness.corruptions import hash_of_images
+    from guided_dml.robustness.names import MADE_SETS
+    from guided_dml.robustness.other_sets import digits_domain, made_set, matched, stored_images
+
+    like, sets, report = test_images["images"].numpy(), {}, {}
+    for name in dict.fromkeys(ood.split("+")):
+        if name in MADE_SETS:
+            images, how = made_set(name, like, split_seed)
+        else:
+            given, version = stored_images(other_images, name)
+            images, how = matched(given, like.shape[1:])
+            how = f"test images of {name}, version {version}: {how}"
+        sets[name] = torch.from_numpy(np.ascontiguousarray(images))
+        report[name] = _described(images, how, hash_of_images(images))
+    elsewhere = {}
+    if domain:
+        images, labels, how = digits_domain(classes, like.shape[1:])
+        arrays = {"images": np.ascontiguousarray(images), "labels": labels}
+        elsewhere = {key: torch.from_numpy(values) for key, values in arrays.items()}
+        report[f"domain {domain}"] = _described(images, how, hash_of_images(images))
+    return sets, elsewhere, report
+
+
+def _described(images: Any, how: str, digest: str) -> dict[str, Any]:
+    return {"what": how, "images": len(images), "sha256": digest}
+
+
+def image_nodes() -> list[Node]:
+    """Return the steps that make the images."""
+    return [
+        Node(
+            make_corrupted_images,
+            [
+                "test_images",
+                "params:robustness.queries",
+                "params:robustness.families",
+                "params:split_seed",
+            ],
+            ["corrupted_images", "corruption_report"],
+            name="make_corrupted_images",
+            tags="data",
+        ),
+        Node(
+            make_ood_images,
+            [
+                "test_images",
+                "classes",
+                "other_images",
+                "params:robustness.ood",
+                "params:robustness.domain",
+                "params:split_seed",
+            ],
+            ["ood_images", "domain_images", "ood_report"],
+            name="make_ood_images",
+            tags="data",
+        ),
+    ]
