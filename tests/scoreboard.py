@@ -13,7 +13,8 @@ from kedro.framework.project import configure_project
 from safetensors.torch import save_file
 
 from conftest import base_parameters
-from guided_dml.comparison.records import RunRecord, settings_key
+from guided_dml.comparison.measurements import Measured, pixels_place
+from guided_dml.comparison.records import About, RunRecord, settings_key
 from guided_dml.comparison.sessions import Nested, merged
 from guided_dml.methods import METHODS
 from guided_dml.metrics.names import SCORES
@@ -36,10 +37,11 @@ def key(method: str, parameters: Nested = PARAMETERS) -> str:
 def about(data_set: str = "digits", protocol: str = "equal", **changes: Any) -> dict[str, Any]:
     """Return what is compared."""
     parameters = changes.get("parameters", PARAMETERS)
+    valid = validated(parameters)
     return {
         "data_set": data_set,
         "protocol": protocol,
-        "settings": {method: key(method, parameters) for method in METHODS},
+        "settings": {method: settings_key(valid, method, "d1") for method in METHODS},
         "classes": [f"class {i}" for i in range(10)],
         "data_version": "d1",
         "parameters": parameters,
@@ -95,7 +97,35 @@ def by_id(runs: Iterable[dict[str, Any]]) -> dict[str, Callable[[], Any]]:
 
 def abouts(*comparisons: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     """Return what is compared as partitions."""
-    return partitions({f"{one['data_set']}/{one['protocol']}": one for one in comparisons})
+    return partitions({About.model_validate(one).id: one for one in comparisons})
+
+
+def measured(place: str, module: str, scores: dict[str, float], key: str = "k1") -> dict[str, Any]:
+    """Return the record of a module of robustness."""
+    return {
+        "place": place,
+        "module": module,
+        "key": key,
+        "scores": scores,
+        "seconds": 2.5,
+        "git": {"commit": "0123456789abcdef", "dirty": False},
+        "finished": "2026-11-23T18:08:06+00:00",
+    }
+
+
+def measured_by_id(*records: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+    """Return records of modules as the scoreboard's partitions."""
+    return partitions({Measured.model_validate(record).id: record for record in records})
+
+
+def pixels_of(what: dict[str, Any]) -> str:
+    """Return the place of the raw pixels of what is compared."""
+    return pixels_place(About.model_validate(what))
+
+
+def split_parameters(classes: str) -> Nested:
+    """Return the parameters of a comparison that trains on some classes."""
+    return merged(PARAMETERS, {"data": {"classes": list(classes)}})
 
 
 def write_json(project: Path, folder: str, place: str, content: Any) -> Path:

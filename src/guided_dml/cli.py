@@ -22,6 +22,7 @@ from guided_dml import run_options
 from guided_dml.errors import InputError, known
 from guided_dml.interruption import end_on_interrupt
 from guided_dml.methods import METHODS
+from guided_dml.robustness.names import MODULES
 
 #: What `kedro run` does in any project.
 kedro_run: Any = framework_run.callback
@@ -94,11 +95,16 @@ def run(**options: Any) -> None:
 )
 @click.option("--refresh", is_flag=True, help="Run those anew that lack a score that came later.")
 @click.option("--weights/--no-weights", default=True, help="Keep the trained networks; kept.")
-def compare(envs: str, methods: str, **options: Any) -> None:
+@click.option("--robustness", default="", help="Such as corruptions,ood; all. Default: none.")
+@click.option("--class-splits", default="", help="Train on these only: 245983,326940; a+b,a+c.")
+def compare(envs: str, methods: str, robustness: str, class_splits: str, **options: Any) -> None:
     """Run methods over data sets and seeds, and report; run again, it goes on."""
     from guided_dml.comparison.experiment import compare
 
     project = _project()
+    modules = [name for name in MODULES if name != "unseen"]
+    options["robustness"] = _chosen(modules, robustness, "module") if robustness else []
+    options["class_splits"] = [*filter(None, (split.strip() for split in class_splits.split(",")))]
     data_sets = _chosen(run_options.data_sets(project / "conf"), envs, "data set")
     chosen = _chosen(list(METHODS), methods, "method")
     outcome = compare(project, data_sets, chosen, say=click.echo, **_passed_on(**options))

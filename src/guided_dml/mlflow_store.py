@@ -115,7 +115,7 @@ class TrackedRun:
 
         now = now or int(1000 * time())
         metrics = [
-            Metric(re.sub(r"[^/\w.\- :]", "_", name), float(value), now, step)
+            Metric(metric_name(name), float(value), now, step)
             for step, row in enumerate(rows, start=first)
             for name, value in flat(row, prefix)
             if isinstance(value, int | float) and name != f"{prefix}epoch"
@@ -150,6 +150,11 @@ class TrackedRun:
         if error:
             self._client.set_tag(self.id, "error", error[:LONGEST_TAG])
         self._client.set_terminated(self.id, status, now)
+
+
+def metric_name(name: str) -> str:
+    """Return what MLflow calls a metric: it takes no other characters."""
+    return re.sub(r"[^/\w.\- :]", "_", name)
 
 
 def made_with(source: str, git: dict[str, Any], libraries: dict[str, str]) -> dict[str, str]:

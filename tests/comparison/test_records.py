@@ -8,7 +8,8 @@ from kedro.io import DatasetError
 from pydantic import create_model
 
 from guided_dml.blocks import Block, StudentParameters
-from guided_dml.comparison.records import read_comparisons, settings_key
+from guided_dml.comparison.board import read_comparisons
+from guided_dml.comparison.records import settings_key
 from guided_dml.comparison.sessions import merged
 from guided_dml.errors import InputError
 from guided_dml.methods import METHODS

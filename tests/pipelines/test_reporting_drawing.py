@@ -8,7 +8,7 @@ import pytest
 import torch
 from kedro.io import DatasetError
 
-from guided_dml.comparison.records import Comparison, read_comparisons
+from guided_dml.comparison.board import Comparison, read_comparisons
 from guided_dml.metrics.protocol import as_bytes
 from guided_dml.pipelines.reporting.drawing import atlas_groups, map_rows, panels
 from scoreboard import about, abouts, by_id, clusters, partitions, run, run_id

@@ -18,6 +18,9 @@ MADE = {
     "comparison_latex.tex",
     "comparison_figure.png",
     "cost_figure.png",
+    "comparison_severity_figure.png",
+    "comparison_shift_figure.png",
+    "comparison_few_shot_figure.png",
     "embedding_grid_figure.png",
     "atlas_page.html",
 }

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from guided_dml.comparison.board import Comparison, read_comparisons
 from guided_dml.comparison.paper import paper_figures
-from guided_dml.comparison.records import Comparison, read_comparisons
 from guided_dml.comparison.sessions import merged
 from guided_dml.methods import METHODS
 from guided_dml.metrics.names import SCORES, SHOWN

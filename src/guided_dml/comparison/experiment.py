@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kedro.runner import SequentialRunner
 
 from guided_dml.comparison.cluster import cluster, each, reason, workers_of
-from guided_dml.comparison.plan import Plan, Run, announce, plan_data_set
+from guided_dml.comparison.measurements import Measured, measured
+from guided_dml.comparison.measuring import (
+    Measurement,
+    has_network,
+    measure,
+    measurements,
+)
+from guided_dml.comparison.plan import Plan, Run, announce, class_splits_of, plan_data_set
 from guided_dml.comparison.records import RunRecord, finished
-from guided_dml.comparison.sessions import Nested, session
+from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.upload import Uploader
 from guided_dml.comparison.worker import compute
 from guided_dml.errors import InputError
 from guided_dml.progress import progress_bar
+from guided_dml.robustness.protocol import check_protocol
 
 if TYPE_CHECKING:
     from distributed import Client
 
 Say = Callable[[str], Any]
+_Job = TypeVar("_Job", Run, Measurement)
 
 #: More are a slip of the keys, and would be planned until the memory is full.
 MOST_SEEDS = 10_000
+
+
+class How(NamedTuple):
+    """How a comparison is made; :func:`compare` explains."""
+
+    workers: int | None
+    scheduler: str | None
+    refresh: bool
+    weights: bool
+    modules: Sequence[str]
 
 
 @dataclass
@@ -33,19 +52,41 @@ class Outcome:
     """How the runs of a comparison went.
 
     Attributes:
-        uploaders: For each data set, where finished runs are uploaded.
+        project: The project's folder.
+        plans: Of the comparison.
+        uploaders: Where finished runs are uploaded, by the places of the plans' reports.
         finished: Runs on the scoreboard, those of earlier commands among them.
-        failed: Run and error.
+        failed: What could not be computed or measured, and its error.
     """
 
+    project: Path
+    plans: list[Plan]
     uploaders: dict[str, Uploader]
     finished: list[Run] = field(default_factory=list)
-    failed: list[tuple[Run, str]] = field(default_factory=list)
+    failed: list[tuple[Run | Measurement, str]] = field(default_factory=list)
 
-    def add(self, planned: Run, record: RunRecord) -> None:
-        """Count a run that is on the scoreboard, and upload it."""
+    def add(self, planned: Run, record: RunRecord) -> str:
+        """Count a run that is on the scoreboard, upload it, and return how it went."""
         self.finished.append(planned)
-        self.uploaders[planned.data_set].add(record)
+        self.upload(planned, record)
+        return f"MAP@R {100 * record.scores['map_at_r']:.2f} ({record.seconds:.0f} s)"
+
+    def upload(self, planned: Run, record: RunRecord) -> None:
+        """Upload the scores of a run, and what was measured of it."""
+        plan = self.plan_of(planned)
+        modules = measured(self.project, planned.id, plan.about.robustness)
+        self.uploaders[plan.about.id].add(record, modules)
+
+    def measured(self, job: Measurement, records: list[Measured]) -> str:
+        """Upload what was measured, and return how long it took."""
+        record = None if job.of_pixels else finished(self.project, job.run.id)
+        if record:
+            self.upload(job.run, record)
+        return f"measured ({records[-1].seconds:.0f} s)"
+
+    def plan_of(self, planned: Run) -> Plan:
+        """Return the plan that a run belongs to."""
+        return next(plan for plan in self.plans if planned.place == plan.about.id)
 
 
 def compare(
@@ -60,12 +101,16 @@ def compare(
     say: Say,
     refresh: bool = False,
     weights: bool = True,
+    robustness: Sequence[str] = (),
+    class_splits: Sequence[str] = (),
 ) -> Outcome:
     """Run what is not on the scoreboard yet, upload it, and write the report.
 
     So many ``seeds``, from 0; ``overrides`` are parameters on top of the environments'. Runs are
     computed by :func:`cluster`, ``say`` is told of each that ends. ``refresh`` runs finished ones
-    anew that lack a score; ``weights`` keeps the trained networks.
+    anew that lack a score; ``weights`` keeps the trained networks, of which the modules named in
+    ``robustness`` are measured. With ``class_splits`` the trainings are on those classes only, and
+    what is measured is how they do on the others.
 
     Raises:
         InputError: Nothing to run, a wrong parameter, missing raw data, no such cluster.
@@ -74,13 +119,22 @@ def compare(
         raise InputError(
             f"--seeds: {seeds} given; at least one is needed, {MOST_SEEDS} at most are planned"
         )
+    modules = ["unseen"] if class_splits else robustness
+    if modules and not weights:
+        raise InputError("--no-weights: the networks are needed to measure their robustness")
     plans = []
     for data_set in data_sets:
-        plans.append(plan_data_set(project, data_set, protocol, methods, seeds, overrides))
-        announce(project, plans[-1])
-    outcome = _run_missing(project, plans, workers, scheduler, say, refresh, weights)
-    for planned, why in outcome.failed:
-        say(f"failed: {planned.name}: {why}")
+        for chosen in class_splits_of(project, data_set, class_splits, overrides):
+            settings = merged(overrides, chosen), modules
+            plan = plan_data_set(project, data_set, protocol, methods, seeds, *settings)
+            if modules:
+                check_protocol(plan.about.parameters.evaluation)
+            announce(project, plan)
+            plans.append(plan)
+    how = How(workers, scheduler, refresh, weights, modules)
+    outcome = _run_missing(project, plans, how, say)
+    for job, why in outcome.failed:
+        say(f"failed: {job.name}: {why}")
     if outcome.finished:
         _report(project, plans, say)
     return outcome
@@ -97,58 +151,90 @@ def _report(project: Path, plans: list[Plan], say: Say) -> None:
     say(f"report: {report.relative_to(project)}")
 
 
-def _run_missing(
-    project: Path,
-    plans: list[Plan],
-    workers: int | None,
-    scheduler: str | None,
-    say: Say,
-    refresh: bool,
-    weights: bool,
-) -> Outcome:
-    uploaders = {plan.about.data_set: Uploader(project, plan) for plan in plans}
-    outcome, missing, lacking = Outcome(uploaders), [], []
-    for planned in [run for plan in plans for run in plan.runs]:
-        record = finished(project, planned.id)
-        if record is None or (refresh and record.lacking):
+def _run_missing(project: Path, plans: list[Plan], how: How, say: Say) -> Outcome:
+    uploaders = {plan.about.id: Uploader(project, plan) for plan in plans}
+    outcome = Outcome(project, plans, uploaders)
+    missing = _missing(outcome, how, say)
+    to_measure = sum(len(_jobs(outcome, missing, how, pixels)) for pixels in (True, False))
+    if missing or to_measure:
+        runs = [*missing, *outcome.finished]
+        threads = max(planned.parameters["compute"]["threads"] for planned in runs)
+        most = max(len(missing), to_measure)
+        with cluster(how.workers, how.scheduler, most, threads) as client:
+            train = (str(project), True, how.weights)
+            _work_off(client, compute, missing, train, outcome, outcome.add, say)
+            for pixels in (True, False):
+                jobs = _jobs(outcome, [], how, pixels)
+                # (where raw pixels could not be measured, that was told, and nothing else can be)
+                jobs = [job for job in jobs if pixels or job.modules.keys() <= job.pixels.keys()]
+                _work_off(client, measure, jobs, (str(project),), outcome, outcome.measured, say)
+    return outcome
+
+
+def _missing(outcome: Outcome, how: How, say: Say) -> list[Run]:
+    """Return the runs that have to be computed, and count those that have not."""
+    missing, lacking, without = [], [], []
+    for planned in [run for plan in outcome.plans for run in plan.runs]:
+        record = finished(outcome.project, planned.id)
+        bare = bool(how.modules) and not has_network(outcome.project, planned)
+        if record is None or (how.refresh and (record.lacking or bare)):
             missing.append(planned)
             continue
         outcome.add(planned, record)
         if record.lacking:
             lacking.append(f"{planned.name} ({', '.join(record.lacking)})")
+        if bare:
+            without.append(planned.name)
     before = len(outcome.finished)
     say(f"{before + len(missing)} runs: {before} finished before, {len(missing)} to do")
-    if lacking:
-        say(
-            f"{len(lacking)} finished runs lack scores that came later: {'; '.join(lacking)}; the "
-            "same command with --refresh runs them anew"
-        )
-    if missing:
-        threads = max(planned.parameters["compute"]["threads"] for planned in missing)
-        with cluster(workers, scheduler, len(missing), threads) as client:
-            _compute(client, project, missing, outcome, say, weights)
-    return outcome
+    for what, names in {
+        "lack scores that came later": lacking,
+        "have no stored network to be measured": without,
+    }.items():
+        if names:
+            say(
+                f"{len(names)} finished runs {what}: {'; '.join(names)}; the same command with "
+                "--refresh runs them anew"
+            )
+    return missing
 
 
-def _compute(
-    client: Client, project: Path, runs: list[Run], outcome: Outcome, say: Say, weights: bool
+def _jobs(outcome: Outcome, missing: list[Run], how: How, pixels: bool) -> list[Measurement]:
+    """Return what is to be measured, of raw pixels or of runs, those still missing included."""
+    jobs: list[Measurement] = []
+    for plan in outcome.plans:
+        runs = [run for run in [*outcome.finished, *missing] if outcome.plan_of(run) is plan]
+        runs = [run for run in runs if run in missing or has_network(outcome.project, run)]
+        jobs += measurements(outcome.project, plan.about, runs, how.modules, pixels)
+    return jobs
+
+
+def _work_off(
+    client: Client,
+    work: Callable[..., Any],
+    jobs: list[_Job],
+    arguments: tuple[Any, ...],
+    outcome: Outcome,
+    ended_well: Callable[[_Job, Any], str],
+    say: Say,
 ) -> None:
-    jobs = ((planned, (str(project), planned, True, weights)) for planned in runs)
+    """Do work on the cluster, its arguments the project, the job and the rest; say how it went."""
+    project, *rest = arguments
+    sent = ((job, (project, job, *rest)) for job in jobs)
     begin = monotonic()
-    with progress_bar("comparison", len(runs), unit="runs") as bar:
-        for ended, (planned, record, error) in enumerate(each(client, compute, jobs), start=1):
+    with progress_bar("comparison", len(jobs), unit="runs") as bar:
+        for ended, (job, result, error) in enumerate(each(client, work, sent), start=1):
             if error is None:
-                outcome.add(planned, record)
-                result = f"MAP@R {100 * record.scores['map_at_r']:.2f} ({record.seconds:.0f} s)"
+                text = ended_well(job, result)
             else:
-                outcome.failed.append((planned, reason(error)))
-                result = f"failed: {reason(error)}"
+                outcome.failed.append((job, reason(error)))
+                text = f"failed: {reason(error)}"
             bar.update()
-            left, failed = len(runs) - ended, len(outcome.failed)
+            left, failed = len(jobs) - ended, len(outcome.failed)
             state = f"{min(left, workers_of(client))} running, {failed} failed"
             to_go = (monotonic() - begin) / ended * left
             with bar.external_write_mode():
-                line = f"{ended}/{len(runs)} {planned.name}: {result}"
+                line = f"{ended}/{len(jobs)} {job.name}: {text}"
                 say(f"{line}; {state}, {_duration(to_go)} left")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,10 +11,11 @@ from kedro.io import DatasetError, Version
 from kedro.runner import SequentialRunner
 
 from guided_dml.blocks import ComputeParameters
-from guided_dml.comparison.records import About, hash_of, place, settings_key
+from guided_dml.comparison.measurements import UNSEEN, module_keys
+from guided_dml.comparison.records import About, hash_of, place, set_of, settings_key
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.tuned import read_tuned, tuned_file
-from guided_dml.errors import InputError
+from guided_dml.errors import InputError, known
 from guided_dml.lineage import check_fit, content_hash
 from guided_dml.methods import METHODS
 from guided_dml.parameters import defining, validated
@@ -24,10 +26,7 @@ PREPARED = ("train_images", "test_images", "normalisation", "split", "classes")
 #: What the runs read.
 READ = (*PREPARED, "data_report")
 
-#: Images of the classes that are not trained on, and their names.
-UNSEEN = ("unseen_train_images", "unseen_test_images", "unseen_classes")
-
-SAVED_TOGETHER = (*READ, "image_names", "pixel_scores", *UNSEEN)
+SAVED_TOGETHER = (*READ, "image_names", "pixel_scores", *UNSEEN, "unseen_classes")
 
 #: Parameters of the data that decide which of the raw images are kept; the report tells them.
 CHOOSING = ("images_per_class", "classes", "imbalance_factor")
@@ -40,6 +39,7 @@ class Run(NamedTuple):
     """One training and its scores.
 
     Attributes:
+        variant: What the parameters make of the data set.
         settings: The key of everything else.
         data_version: Hash of the prepared data, and of the pretrained weights where there are any.
         parameters: What the session is given on top of the environment's parameters.
@@ -47,6 +47,7 @@ class Run(NamedTuple):
     """
 
     data_set: str
+    variant: str
     protocol: str
     method: str
     seed: int
@@ -56,14 +57,19 @@ class Run(NamedTuple):
     versions: dict[str, str]
 
     @property
+    def place(self) -> str:
+        """The place of its comparison."""
+        return f"{set_of(self.data_set, self.variant)}/{self.protocol}"
+
+    @property
     def id(self) -> str:
         """The run's place on the scoreboard."""
-        return place(self.data_set, self.protocol, self.method, self.settings, self.seed)
+        return place(self.place, self.method, self.settings, self.seed)
 
     @property
     def name(self) -> str:
         """Data set, method and seed."""
-        return f"{self.data_set} {self.method} {self.seed}"
+        return f"{set_of(self.data_set, self.variant)} {self.method} {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -87,12 +93,18 @@ class Plan:
 
 
 def plan_data_set(
-    project: Path, data_set: str, protocol: str, methods: list[str], seeds: int, overrides: Nested
+    project: Path,
+    data_set: str,
+    protocol: str,
+    methods: list[str],
+    seeds: int,
+    overrides: Nested,
+    modules: Sequence[str] = (),
 ) -> Plan:
     """Prepare a data set, unless that is done, and plan its runs with so many seeds, from 0.
 
     ``overrides`` are parameters on top of the environment's; the protocol ``tuned`` lays each
-    method's tuned settings below them.
+    method's tuned settings below them. ``modules`` of robustness are going to be measured.
 
     Raises:
         InputError: A parameter is wrong, raw data are missing, or a method is not tuned.
@@ -106,7 +118,7 @@ def plan_data_set(
         tuned = _tuned(project, shared.recipe, data_set, methods) if protocol == "tuned" else {}
         on_top = {method: merged(tuned.get(method, {}), quiet, common) for method in METHODS}
         # Not what another run prepares meanwhile.
-        for name in (*PREPARED, "image_names", "pixel_scores"):
+        for name in SAVED_TOGETHER:
             catalog[name]._version = Version(version, None)
         files = [Path(catalog[name]._get_load_path()) for name in PREPARED]
         files += [Path(file) for file in [shared.student.pretrained] if file]
@@ -126,12 +138,14 @@ def plan_data_set(
                 "pixel_scores": catalog.load("pixel_scores"),
             }
         )
+        about = about.model_copy(update={"robustness": module_keys(catalog, about, modules)})
         queries = shared.evaluation.split
         images = {f"{data_set}/{data_version}/{queries}": _shown_images(catalog, queries)}
         catalog.save("scoreboard_images", images)
     runs = [
         Run(
             data_set=data_set,
+            variant=about.variant,
             protocol=protocol,
             method=method,
             seed=seed,
@@ -144,6 +158,40 @@ def plan_data_set(
         for method in methods
     ]
     return Plan(runs, about, shared.tracking)
+
+
+def class_splits_of(
+    project: Path, data_set: str, splits: Sequence[str], overrides: Nested
+) -> list[Nested]:
+    """Return parameters for each choice of classes to train on; none changes nothing.
+
+    Args:
+        project: The project's folder.
+        data_set: Whose classes.
+        splits: Digits, which stand for the numbers of classes, or names joined by ``+``.
+        overrides: Parameters on top of the environment's.
+
+    Raises:
+        InputError: There is no such class.
+    """
+    if not splits:
+        return [{}]
+    quiet = merged(overrides, {"tracking": False})
+    version = _prepare(project, data_set, quiet)
+    with session(project, data_set, quiet) as (_, context):
+        catalog = context.catalog
+        catalog["classes"]._version = Version(version, None)
+        classes = catalog.load("classes")
+    return [{"data": {"classes": _split(split, classes)}} for split in splits]
+
+
+def _split(split: str, classes: list[str]) -> list[str]:
+    if split.isdecimal() and split not in classes:
+        known(f"class number in --class-splits {split}", split, map(str, range(len(classes))))
+        return [classes[int(number)] for number in split]
+    names = split.split("+")
+    known(f"class in --class-splits {split}", names, classes)
+    return names
 
 
 def announce(project: Path, plan: Plan) -> None:

@@ -10,11 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
-from statistics import median
 from typing import Annotated, Any, Literal, TypeVar
 
 from kedro.framework.project import pipelines
@@ -30,8 +28,7 @@ from pydantic import (
     computed_field,
 )
 
-from guided_dml.comparison.names import DATA_SETS, in_order
-from guided_dml.errors import InputError
+from guided_dml.blocks import DataParameters
 from guided_dml.methods import METHODS
 from guided_dml.metrics.names import SCORES
 from guided_dml.parameters import Parameters, flat, validated
@@ -55,17 +52,29 @@ _without_methods = BeforeValidator(partial(validated, methods=()))
 AllParameters = Annotated[SerializeAsAny[Parameters], _without_methods]
 
 
-class _Stored(BaseModel):
+class Stored(BaseModel):
+    """The content of a stored file."""
+
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
 
-class About(_Stored):
+class Placed(Stored):
+    """The content of a file whose place follows from it."""
+
+    @property
+    def id(self) -> str:
+        """The place where this is stored."""
+        raise NotImplementedError
+
+
+class About(Placed):
     """What is compared on a data set under a protocol.
 
     Attributes:
         settings: For each method the key of its current settings.
         parameters: What all methods share.
         pixel_scores: Of the nearest neighbour on raw pixels.
+        robustness: For each of its modules the key of what is measured now.
     """
 
     data_set: str
@@ -75,25 +84,31 @@ class About(_Stored):
     data_version: str
     parameters: AllParameters
     pixel_scores: dict[str, Share]
+    robustness: dict[str, str] = {}
+
+    @property
+    def variant(self) -> str:
+        """What the parameters make of the data set."""
+        return variant_of(self.parameters.data)
 
     @property
     def id(self) -> str:
         """The place where this is stored."""
-        return f"{self.data_set}/{self.protocol}"
+        return f"{set_of(self.data_set, self.variant)}/{self.protocol}"
 
     def stored(self) -> dict[str, Any]:
         """Return what its file holds: no method's block, as methods come and go."""
         return self.model_dump(exclude={"parameters": set(METHODS)})
 
 
-class GitState(_Stored):
+class GitState(Stored):
     """The code that a run used."""
 
     commit: str
     dirty: bool
 
 
-class RunRecord(_Stored):
+class RunRecord(Placed):
     """One run of a method with one seed. Fields that come later need a default.
 
     Attributes:
@@ -126,7 +141,8 @@ class RunRecord(_Stored):
     @property
     def id(self) -> str:
         """The place where this is stored."""
-        return place(self.data_set, self.protocol, self.method, self.settings, self.seed)
+        data_set = set_of(self.data_set, variant_of(self.parameters.data))
+        return place(f"{data_set}/{self.protocol}", self.method, self.settings, self.seed)
 
     def stored(self) -> dict[str, Any]:
         """Return what its file holds: no other method's block, as methods come and go."""
@@ -138,9 +154,25 @@ class RunRecord(_Stored):
         return [name for name in SCORES if name not in self.scores]
 
 
-def place(data_set: str, protocol: str, method: str, settings: str, seed: int) -> str:
+def variant_of(data: DataParameters) -> str:
+    """Return what the parameters make of a data set: a choice of its classes, a long tail."""
+    parts, classes = [], data.classes or []
+    if classes:
+        short = all(len(name) == 1 and name.isalnum() for name in classes)
+        parts.append(f"classes_{''.join(classes) if short else hash_of(classes)}")
+    if data.imbalance_factor is not None:
+        parts.append(f"tail_{data.imbalance_factor:g}")
+    return "~".join(parts)
+
+
+def set_of(data_set: str, variant: str) -> str:
+    """Return where everything of a data set is stored, or of what is made of it."""
+    return f"{data_set}~{variant}" if variant else data_set
+
+
+def place(comparison: str, method: str, settings: str, seed: int) -> str:
     """Return where the record of a run is stored."""
-    return f"{data_set}/{protocol}/{method}/{settings}/seed_{seed}"
+    return f"{comparison}/{method}/{settings}/seed_{seed}"
 
 
 def way(method: str) -> list[str]:
@@ -153,12 +185,20 @@ def settings_key(parameters: Parameters, method: str, data_version: str) -> str:
 
     Parameters that came later are not part of it while they have their defaults.
     """
-    read = {
+    return hash_of([method, data_version, values_of(parameters, _read_by(method))])
+
+
+def values_of(parameters: Parameters, inputs: Iterable[str]) -> dict[str, Any]:
+    """Return the parameters that steps with such ``inputs`` read, as far as they are no defaults.
+
+    Those on which no score depends are left out.
+    """
+    read = tuple(f"{name[7:]}." for name in inputs if name.startswith("params:"))
+    return {
         name: value
         for name, value in flat(parameters.model_dump(exclude_defaults=True))
-        if f"{name}.".startswith(_read_by(method)) and name not in NOT_SETTINGS
+        if f"{name}.".startswith(read) and name not in NOT_SETTINGS
     }
-    return hash_of([method, data_version, read])
 
 
 def hash_of(value: Any) -> str:
@@ -167,25 +207,28 @@ def hash_of(value: Any) -> str:
 
 
 @cache
-def _read_by(method: str) -> tuple[str, ...]:
-    """Return the parameters and blocks that a method's scores depend on, each with a full stop."""
+def _read_by(method: str) -> frozenset[str]:
+    """Return the inputs that a method's scores depend on."""
     nodes = sum((pipelines[name] for name in way(method)), Pipeline([]))
-    inputs = nodes.to_outputs(f"{method}.scores").inputs()
-    return tuple(f"{name[7:]}." for name in inputs if name.startswith("params:"))
+    return frozenset(nodes.to_outputs(f"{method}.scores").inputs())
 
 
 def finished(project: Path, run: str) -> RunRecord | None:
     """Return the record of a run by its place, if it is on the scoreboard and sound."""
-    path = project / SCOREBOARD / f"{run}.json"
-    if not path.exists():
+    return read_stored("score", RunRecord, run, project / SCOREBOARD / f"{run}.json")
+
+
+_Model = TypeVar("_Model", bound=Placed)
+
+
+def read_stored(kind: str, model: type[_Model], place: str, file: Path) -> _Model | None:
+    """Return a stored file's content by its place, if it is there and sound."""
+    if not file.exists():
         return None
-    return _read("score", RunRecord, run, lambda: json.loads(path.read_text("utf-8")))
+    return read(kind, model, place, lambda: json.loads(file.read_text("utf-8")))
 
 
-_Model = TypeVar("_Model", About, RunRecord)
-
-
-def _read(kind: str, model: type[_Model], place: str, load: Callable[[], Any]) -> _Model | None:
+def read(kind: str, model: type[_Model], place: str, load: Callable[[], Any]) -> _Model | None:
     """Return a stored file's content; None, with a warning, if it does not count."""
     try:
         found = model.model_validate(load())
@@ -198,74 +241,10 @@ def _read(kind: str, model: type[_Model], place: str, load: Callable[[], Any]) -
         faults = error.errors() if isinstance(error, ValidationError) else []
         texts = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in faults[:3]]
         reason = "; ".join(texts) or f"cannot be read: {error}"
-    _warn(kind, place, reason)
+    warn(kind, place, reason)
     return None
 
 
-def _warn(kind: str, place: str, reason: str) -> None:
+def warn(kind: str, place: str, reason: str) -> None:
+    """Warn of a stored file that counts nowhere."""
     logger.warning("the %s file %s does not count: %s", kind, place, " ".join(reason.split()))
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """All runs that count on a data set under a protocol.
-
-    Attributes:
-        about: What is compared.
-        runs: For each method that has run, in the order of the tables, its runs by seed.
-    """
-
-    about: About
-    runs: dict[str, list[RunRecord]]
-
-    def scores(self, method: str, score: str) -> dict[int, float]:
-        """Return a score of a method's runs by their seeds, without the runs that lack it."""
-        runs = self.runs.get(method, [])
-        return {run.seed: run.scores[score] for run in runs if score in run.scores}
-
-    def seconds(self, method: str) -> float:
-        """Return the median time of a method's runs, without those that were resumed."""
-        runs = self.runs[method]
-        return median(run.seconds for run in [r for r in runs if not r.resumed] or runs)
-
-    @property
-    def all_runs(self) -> list[RunRecord]:
-        """The runs of all methods."""
-        return [run for runs in self.runs.values() for run in runs]
-
-
-def read_comparisons(comparisons: Partitions, scoreboard: Partitions) -> list[Comparison]:
-    """Return what is compared now, the equal protocol first.
-
-    Runs with other settings than the current ones are left out silently: they belong to an
-    earlier comparison.
-
-    Args:
-        comparisons: ``<data set>/<protocol>``: which settings are the current ones.
-        scoreboard: ``<data set>/<protocol>/<method>/<settings>/seed_<n>``: all runs ever scored.
-
-    Raises:
-        InputError: There is not a single run to report on.
-    """
-    found = [_read("comparison", About, where, load) for where, load in comparisons.items()]
-    abouts = [about for about in found if about]
-    for where in scoreboard:
-        if where.count("/") != 4:
-            _warn("score", where, "not <data set>/<protocol>/<method>/<settings>/seed_<n>")
-    data_sets = in_order({about.data_set for about in abouts}, DATA_SETS)
-    abouts.sort(key=lambda about: (about.protocol, data_sets.index(about.data_set)))
-    compared = [Comparison(about, _runs_of(about, scoreboard)) for about in abouts]
-    if not any(comparison.runs for comparison in compared):
-        raise InputError("no score of the current comparison is stored; run `kedro compare`")
-    return [comparison for comparison in compared if comparison.runs]
-
-
-def _runs_of(about: About, scoreboard: Partitions) -> dict[str, list[RunRecord]]:
-    runs = {}
-    for method in in_order(about.settings, METHODS):
-        folder = f"{about.id}/{method}/{about.settings[method]}/"
-        places = [where for where in sorted(scoreboard) if where.startswith(folder)]
-        read = [_read("score", RunRecord, where, scoreboard[where]) for where in places]
-        if any(read):
-            runs[method] = sorted(filter(None, read), key=lambda run: run.seed)
-    return runs

@@ -6,12 +6,13 @@ Workers do not track: what is on the scoreboard can be uploaded at any time, and
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from guided_dml.comparison.measurements import Measured
 from guided_dml.comparison.plan import Plan
 from guided_dml.comparison.records import RunRecord
-from guided_dml.mlflow_store import TrackedRun, made_with, open_experiment, reason
+from guided_dml.mlflow_store import TrackedRun, made_with, metric_name, open_experiment, reason
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +29,14 @@ class Uploader:
         self._working = plan.tracking
         self._attempt(self._open)
 
-    def add(self, record: RunRecord) -> None:
-        """Upload a record of the scoreboard, unless it is there."""
-        self._attempt(lambda: self._upload(record))
+    def add(self, record: RunRecord, modules: Mapping[str, Measured]) -> None:
+        """Upload a record of the scoreboard and what was measured of it, unless it is there."""
+        of_modules = {
+            f"{module}.{name}": value
+            for module, measured in modules.items()
+            for name, value in measured.scores.items()
+        }
+        self._attempt(lambda: self._upload(record, record.scores | of_modules))
 
     def _attempt(self, work: Callable[[], None]) -> None:
         if not self._working:
@@ -53,11 +59,12 @@ class Uploader:
         parent.finish("FINISHED")
         self._parent: str = parent.id
 
-    def _upload(self, record: RunRecord) -> None:
+    def _upload(self, record: RunRecord, scores: dict[str, float]) -> None:
         key = {"scoreboard": record.id}
         known = self._experiment.find(key)
         uploaded = {*known.data.metrics} if known and known.info.status == "FINISHED" else set()
-        if record.scores.keys() <= uploaded:
+        new = {name: value for name, value in scores.items() if metric_name(name) not in uploaded}
+        if not new:
             return
         facts = ("data_set", "protocol", "method", "seed", "data_version", "device", "finished")
         tags = {name.replace("_", " "): str(getattr(record, name)) for name in facts}
@@ -67,7 +74,7 @@ class Uploader:
         parameters = record.parameters.model_dump(exclude_unset=True)
         child = TrackedRun(self._experiment, key, name, tags, parameters)
         child.log_data(record.data_set, record.data_version)
-        cost = {name: getattr(record, name) for name in COST}
-        seen = {"images_seen": sum(record.images_seen.values())}
-        child.log_metrics([record.scores | cost | seen])
+        cost = {name: getattr(record, name) for name in COST if name not in uploaded}
+        seen = {"images_seen": sum(record.images_seen.values())} if not uploaded else {}
+        child.log_metrics([new | cost | seen])
         child.finish("FINISHED")

@@ -26,7 +26,7 @@ from guided_dml.provenance import (
 NETWORK = ("weights", "head", "reference_embeddings")
 
 #: A session is alone in its process: hooks and PyTorch's switches are shared.
-_alone = threading.Lock()
+alone = threading.Lock()
 
 
 def compute(project: str, planned: Run, store: bool = True, weights: bool = False) -> RunRecord:
@@ -48,9 +48,8 @@ def compute(project: str, planned: Run, store: bool = True, weights: bool = Fals
     method, runner = planned.method, InMemoryRunner()
     # Read before the training: what is edited meanwhile is not what it computes with.
     made_with = {"git": git_state(Path(project)), "libraries": library_versions()}
-    with _alone, session(Path(project), planned.data_set, planned.parameters) as (opened, context):
-        for name in ("guided_dml", "kedro", "kedro_viz"):  # (the parent speaks for all)
-            logging.getLogger(name).setLevel(logging.ERROR)
+    with alone, session(Path(project), planned.data_set, planned.parameters) as (opened, context):
+        quiet()
         done = finished(Path(project), planned.id) if store else None
         if done and not done.lacking:  # (by another comparison at the same time)
             return done
@@ -80,6 +79,12 @@ def compute(project: str, planned: Run, store: bool = True, weights: bool = Fals
             context.catalog.save("scoreboard_embeddings", {planned.id: embeddings})
             context.catalog.save("scoreboard", {planned.id: record.stored()})
     return record
+
+
+def quiet() -> None:
+    """Let the process that started this one speak for all."""
+    for name in ("guided_dml", "kedro", "kedro_viz"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _store_network(catalog: Any, planned: Run, results: dict[str, Any]) -> None:

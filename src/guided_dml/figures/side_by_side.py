@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib import rc_context
@@ -19,6 +19,9 @@ from guided_dml.figures.style import STYLE, add_legend, legend_width, set_title,
 
 #: The most panels in a row of a figure.
 ACROSS = 2
+
+#: The place in the palette of what is no method.
+NO_METHOD = -1
 
 #: Lines of a legend in the grid of embeddings.
 NAMED = 15
@@ -55,6 +58,18 @@ class Methods:
     seconds: NDArray[np.float64]
 
 
+class Named(Protocol):
+    """A panel whose methods have names and colours."""
+
+    @property
+    def names(self) -> list[str]:
+        """Of the methods."""
+
+    @property
+    def colours(self) -> list[int]:
+        """Their places in the palette."""
+
+
 @dataclass(frozen=True)
 class MapRow:
     """One row of the grid of embeddings: a map for each column, None where there is none."""
@@ -71,10 +86,10 @@ def scores_figure(panels: Sequence[Methods], heading: str) -> Figure:
     A bar begins where its panel's axis does, which is above zero where all scores are high; the
     panel's title then says so.
     """
-    figure, axes = _panels(len(panels), height=3.5)
+    figure, axes = some_panels(len(panels), height=3.5)
     for ax, panel in zip(axes, panels, strict=True):
         _draw_bars(ax, panel)
-    _legend(figure, panels)
+    methods_legend(figure, panels)
     set_title(figure, heading)
     return figure
 
@@ -90,7 +105,7 @@ def _draw_bars(ax: Axes, panel: Methods) -> None:
     width = 0.84 / len(panel.names)
     for i, colour in enumerate(panel.colours):
         x = np.arange(len(panel.scores)) + (i - (len(panel.names) - 1) / 2) * width
-        ax.bar(x, means[i] - floor, 0.92 * width, bottom=floor, color=_colour(colour))
+        ax.bar(x, means[i] - floor, 0.92 * width, bottom=floor, color=method_colour(colour))
         some = np.isfinite(errors[i])
         x, y, error = x[some], means[i][some], errors[i][some]
         ax.errorbar(x, y, error, fmt="none", ecolor="#222", capsize=1.8, lw=1)
@@ -106,13 +121,13 @@ def _draw_bars(ax: Axes, panel: Methods) -> None:
 @rc_context(STYLE)
 def cost_figure(panels: Sequence[Methods], score: str, heading: str) -> Figure:
     """Draw a score against the seconds of a run, a panel a data set and protocol."""
-    figure, axes = _panels(len(panels), height=3.8)
+    figure, axes = some_panels(len(panels), height=3.8)
     for ax, panel in zip(axes, panels, strict=True):
         column = panel.scores.index(score)
         means, errors = 100 * panel.means[:, column], 100 * panel.half_widths[:, column]
         for x, y, error, place in zip(panel.seconds, means, errors, panel.colours, strict=True):
-            ax.errorbar(x, y, error, fmt="none", ecolor=_colour(place), capsize=3, lw=1.4)
-            ax.plot(x, y, "o", ms=8, color=_colour(place), clip_on=False)
+            ax.errorbar(x, y, error, fmt="none", ecolor=method_colour(place), capsize=3, lw=1.4)
+            ax.plot(x, y, "o", ms=8, color=method_colour(place), clip_on=False)
         _time_axis(ax, panel.seconds)
         ax.margins(0.12, 0.14)
         low, high = ax.get_ylim()
@@ -120,7 +135,7 @@ def cost_figure(panels: Sequence[Methods], score: str, heading: str) -> Figure:
         ax.set_title(short(panel.title, 60))
         ax.set_xlabel("seconds of a run (median)")
         ax.set_ylabel(f"{score} (%)")
-    _legend(figure, panels, "o")
+    methods_legend(figure, panels, "o")
     set_title(figure, heading)
     return figure
 
@@ -167,8 +182,8 @@ def _draw_map(panel: Axes, points: Points | None, classes: int) -> None:
     panel.yaxis.set_major_locator(MaxNLocator(4))
 
 
-def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure with so many panels."""
+def some_panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure with so many panels, each of a height in inches."""
     across = min(ACROSS, count)
     down = -(-count // across)
     figure = Figure(figsize=(6.4 * across + 1.2, height * down + 0.6), layout="constrained")
@@ -178,11 +193,18 @@ def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def _legend(figure: Figure, panels: Sequence[Methods], marker: str = "s") -> None:
+def methods_legend(figure: Figure, panels: Sequence[Named], marker: str = "s") -> None:
+    """Put the names of all panels' methods beside them, in the order of the palette."""
     pairs = {pair for panel in panels for pair in zip(panel.colours, panel.names, strict=True)}
-    places, names = zip(*sorted(pairs), strict=True)
-    add_legend(figure, names, [_colour(place) for place in places], marker)
+    places, names = zip(*sorted(pairs, key=_after_methods), strict=True)
+    add_legend(figure, names, [method_colour(place) for place in places], marker)
 
 
-def _colour(place: int) -> str:
-    return class_colours(10)[place % 10]
+def _after_methods(pair: tuple[int, str]) -> tuple[bool, int, str]:
+    place, name = pair
+    return place == NO_METHOD, place, name
+
+
+def method_colour(place: int) -> str:
+    """Return the colour of a place in the palette."""
+    return "#222" if place == NO_METHOD else class_colours(10)[place % 10]

@@ -10,8 +10,9 @@ import numpy as np
 from kedro.io import DatasetError
 from numpy.typing import NDArray
 
+from guided_dml.comparison.board import Comparison
 from guided_dml.comparison.names import in_order, method_name, section_name
-from guided_dml.comparison.records import Comparison, Partitions, RunRecord
+from guided_dml.comparison.records import Partitions, RunRecord
 from guided_dml.figures.page import Choice, Group, PointImages
 from guided_dml.figures.plane import to_plane
 from guided_dml.figures.side_by_side import MapRow, Methods
@@ -36,7 +37,7 @@ def panels(comparisons: Sequence[Comparison]) -> list[Methods]:
             for method in methods
         ]
         panel = Methods(
-            title=section_name(about.data_set, about.protocol),
+            title=section_name(about),
             names=[method_name(method) for method in methods],
             colours=[known.index(method) for method in methods],
             scores=list(SHOWN.values()),
@@ -81,7 +82,7 @@ def map_rows(
         about, maps = comparison.about, lowest_seeds(comparison, embeddings)
         drawn = {name: to_plane({name: arrays}, most)[0] for name, (_, arrays) in maps.items()}
         dimensions = {arrays["embeddings"].shape[1] for _, arrays in maps.values()}
-        title = section_name(about.data_set, about.protocol)
+        title = section_name(about)
         if max(dimensions, default=2) > 2:
             title += f"\nprincipal components of {max(dimensions)} dimensions"
         rows.append(MapRow(title, about.classes, [drawn.get(method) for method in columns]))
@@ -114,7 +115,7 @@ def atlas_groups(
             (points,) = to_plane({name: {**arrays, "names": names}})
             sets.append(Choice(points, place if stored else None, method))
         if sets:
-            title = section_name(about.data_set, about.protocol)
+            title = section_name(about)
             groups.append(Group(title, about.classes, sets))
     return groups, pictures
 

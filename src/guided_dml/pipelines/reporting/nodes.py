@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from guided_dml.blocks import PageParameters
-from guided_dml.comparison.records import Comparison, Partitions
+from guided_dml.comparison.board import Comparison
+from guided_dml.comparison.records import Partitions
 from guided_dml.types import Figure
 
 #: Points of one map in the grid of embeddings.
@@ -13,6 +15,8 @@ MAP_POINTS = 3_000
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from guided_dml.figures.robustness import Lines
 else:
     DataFrame = object  # (Kedro resolves the annotations; pandas is not to be imported for that)
 
@@ -43,6 +47,33 @@ def draw_methods(compared: list[Comparison]) -> tuple[Figure, Figure]:
         scores_figure(drawn, "mean over the seeds with its 95 % interval"),
         cost_figure(drawn, "MAP@R", "what a run costs, and what it gives"),
     )
+
+
+def draw_robustness(compared: list[Comparison]) -> tuple[Figure, Figure, Figure]:
+    """Draw Recall@1 against severity and against that of clean images, and few-shot accuracy.
+
+    Where nothing was measured, a sentence says so.
+    """
+    from guided_dml.figures.robustness import few_shot_figure, severity_figure, shift_figure
+    from guided_dml.pipelines.reporting.curves import few_shot_lines, severity_lines, shift_lines
+
+    corruptions, splits = "--robustness corruptions", "--class-splits"
+    both = "clean and corrupted images (dashed: nothing is lost)"
+    return (
+        _drawn(severity_figure, severity_lines(compared), "corrupted images", corruptions),
+        _drawn(shift_figure, shift_lines(compared), both, corruptions),
+        _drawn(few_shot_figure, few_shot_lines(compared), "a few images of new classes", splits),
+    )
+
+
+def _drawn(
+    draw: Callable[[list[Lines], str], Figure], lines: list[Lines], heading: str, option: str
+) -> Figure:
+    from guided_dml.figures.robustness import note_figure
+
+    if not lines:
+        return note_figure(f"not measured; kedro compare {option} measures it", heading)
+    return draw(lines, f"{heading}: mean over the seeds with its 95 % interval")
 
 
 def draw_embedding_grid(compared: list[Comparison], embeddings: Partitions) -> Figure:

@@ -3,69 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from statistics import median
 
 import pandas as pd
 
+from guided_dml.comparison.board import Comparison
 from guided_dml.comparison.names import OURS, PROTOCOLS, method_name, section_name
 from guided_dml.comparison.paper import departures, paper_figures
-from guided_dml.comparison.records import Comparison
 from guided_dml.metrics.names import SHOWN
-from guided_dml.pipelines.reporting.tables import long_table
-
-#: Stands for what is not known.
-DASH = "–"  # noqa: RUF001
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a table."""
-
-    text: str
-    bold: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table.
-
-    Attributes:
-        groups: Rows that belong together.
-        labels: How many of the columns name the row.
-        notes: Sentences below it.
-    """
-
-    caption: str
-    header: list[str]
-    groups: list[list[list[Cell]]]
-    labels: int = 1
-    notes: list[str] = field(default_factory=list)
+from guided_dml.pipelines.reporting.outcomes import robustness_of
+from guided_dml.pipelines.reporting.parts import (
+    DASH,
+    RAW_PIXELS,
+    Cell,
+    Section,
+    Table,
+    cells,
+    percent,
+    probability,
+    seconds_shown,
+    shown,
+)
+from guided_dml.pipelines.reporting.robustness import robustness_section
+from guided_dml.pipelines.reporting.tables import COLUMNS, score_rows
 
 
-@dataclass(frozen=True)
-class Section:
-    """The report on a data set under a protocol."""
-
-    title: str
-    facts: str
-    tables: list[Table]
-
-
-def sections(comparisons: Iterable[Comparison]) -> list[Section]:
-    """Return the report on the runs."""
+def sections(comparisons: Sequence[Comparison]) -> list[Section]:
+    """Return the report on the runs, and on what was measured of their robustness."""
     found = []
+    measured = {one.first.about.id: one for one in robustness_of(comparisons) if one.modules}
     for comparison in comparisons:
         about = comparison.about
-        values = long_table([comparison]).set_index(["method", "score"])
-        tables = [
-            _scores_table(comparison, values),
-            _paper_table(comparison, values),
-            _tests_table(comparison, values),
-        ]
-        title = section_name(about.data_set, about.protocol)
-        found.append(Section(title, _facts(comparison), [t for t in tables if t]))
+        values = pd.DataFrame(score_rows(comparison), columns=COLUMNS)
+        values = values.set_index(["method", "score"])
+        scores = _scores_table(comparison, values)
+        others = [_paper_table(comparison, values), _tests_table(comparison, values)]
+        tables = [scores, *filter(None, others)]
+        brief = [scores.first_columns(2 + len(SHOWN))]
+        found.append(Section(section_name(about), _facts(comparison), tables, brief))
+        if about.id in measured:
+            found.append(robustness_section(measured[about.id]))
     return found
 
 
@@ -101,25 +79,27 @@ def _scores_table(comparison: Comparison, values: pd.DataFrame) -> Table:
         best[score] = round(100 * means.max(), 2) if len(means) > 1 else math.nan
     rows = []
     for method, runs in comparison.runs.items():
-        cells = [Cell(method_name(method)), Cell(str(len(runs)))]
+        row = [Cell(method_name(method)), Cell(str(len(runs)))]
         for score in SHOWN:
             value = values.loc[(method, score)]
             text = percent(value["mean"], value["half_width"])
-            cells.append(Cell(text, bold=round(100 * value["mean"], 2) == best[score]))
+            row.append(Cell(text, bold=round(100 * value["mean"], 2) == best[score]))
         seen = _amount(median(sum(run.images_seen.values()) for run in runs))
-        rows.append([*cells, Cell(seen), Cell(_seconds(comparison.seconds(method)))])
+        rows.append([*row, Cell(seen), Cell(seconds_shown(comparison.seconds(method)))])
     pixels = [percent(comparison.about.pixel_scores.get(score, math.nan)) for score in SHOWN]
     return Table(
         "Scores in %: mean ± half width of the 95 % Student-t interval over n seeds. Bold: the "
         "best mean. Images seen (student and teacher together) and seconds of a run are "
         "medians. Raw pixels (1-NN): the nearest neighbour without any training.",
         ["Method", "n", *SHOWN.values(), "Images seen", "Seconds"],
-        [rows, _cells([["Raw pixels (1-NN)", DASH, *pixels, DASH, DASH]])],
+        [rows, cells([[RAW_PIXELS, DASH, *pixels, DASH, DASH]])],
     )
 
 
 def _paper_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
     published, about = paper_figures(), comparison.about
+    if about.variant:
+        return None
     groups, notes = [], []
     for method in comparison.runs:
         if (about.data_set, method, "recall_at_1") not in published:
@@ -133,7 +113,7 @@ def _paper_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
             rows[2].append(percent(value["difference_to_paper"], form="+.2f"))
             if paper.doubt:
                 notes.append(f"* {name} of {method_name(method)}: no target, {paper.doubt}.")
-        groups.append(_cells(rows))
+        groups.append(cells(rows))
     if not groups:
         return None
     others = "; ".join(departures(about.parameters))
@@ -161,9 +141,9 @@ def _tests_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
         for score in SHOWN:
             value = values.loc[(method, score)]
             rows[0].append(percent(value["guided_minus"], value["guided_minus_half_width"], "+.2f"))
-            rows[1].append("< 0.001" if value["p_holm"] < 0.001 else shown(value["p_holm"], ".3f"))
+            rows[1].append(probability(value["p_holm"]))
             rows[2].append(shown(value["effect_size"], "+.2f"))
-        groups.append(_cells(rows))
+        groups.append(cells(rows))
     return Table(
         "Guided minus each method over the n seeds that both ran with: mean difference in points "
         "± half width of its 95 % interval; p of the paired t-test after Holm's correction over "
@@ -174,27 +154,7 @@ def _tests_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
     )
 
 
-def _cells(rows: list[list[str]]) -> list[list[Cell]]:
-    return [[Cell(text) for text in row] for row in rows]
-
-
-def shown(value: float, form: str = ".2f") -> str:
-    """Return a number as text, a dash for NaN."""
-    text = format(value, form).replace("-", "−").replace("inf", "∞")  # noqa: RUF001
-    return DASH if math.isnan(value) else text
-
-
-def percent(share: float, half_width: float = math.nan, form: str = ".2f") -> str:
-    """Return a share or a difference of shares in per cent, with its interval."""
-    text = shown(100 * share, form)
-    return text if math.isnan(half_width) else f"{text} ± {100 * half_width:.2f}"
-
-
 def _amount(count: float) -> str:
     if count >= 1e6:
         return f"{count / 1e6:.2f} M"
     return f"{count / 1e3:.1f} k" if count >= 1e3 else f"{count:.0f}"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.1f}"

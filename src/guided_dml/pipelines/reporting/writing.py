@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from itertools import zip_longest
+from textwrap import wrap
 
-from guided_dml.metrics.names import SHOWN
-from guided_dml.pipelines.reporting.report import Cell, Section, Table
+from guided_dml.pipelines.reporting.parts import Cell, Section, Table
 
 HEADING = "Guided deep metric learning: the comparison"
+
+#: LaTeX: columns of a table in letters of the usual size; letters in a line of a column's name, and
+#: in a cell, beyond which it is broken.
+NARROW, NAME, WORDS = 9, 14, 60
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -17,7 +22,7 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
     "−": "$-$",  # noqa: RUF001
-    "–": "--",  # noqa: RUF001
+    "–": r"\textendash{}",  # noqa: RUF001
     "∞": r"$\infty$",
     "+": "$+$",
     "<": "$<$",
@@ -30,12 +35,22 @@ def plain(sections: Iterable[Section]) -> str:
     """Return the tables of scores for a terminal of 80 columns."""
     lines = []
     for section in sections:
-        scores, shown = section.tables[0], slice(2 + len(SHOWN))
-        rows = [[cell.text for cell in row] for group in scores.groups for row in group]
-        rows = [[text.replace(" ± ", "±") for text in row[shown]] for row in [scores.header, *rows]]
-        lines += ["", f"{section.title}, in %", ""]
-        lines += map(" ".join, _aligned(rows, _name_columns(scores)[shown]))
+        for table in section.brief:
+            rows = [[cell.text.replace(" ± ", "±") for cell in row] for row in table.rows]
+            rows = [*_broken(table.header, _longest(rows)), *rows]
+            lines += ["", f"{section.title}, in %", ""]
+            lines += [" ".join(row).rstrip() for row in _aligned(rows, _name_columns(table))]
+            lines += table.notes
     return "\n".join([*lines, ""])
+
+
+def _broken(header: list[str], widths: list[int]) -> list[list[str]]:
+    """Return the lines of a header that is broken where the columns below it end."""
+    names = [
+        wrap(name, max([width, *map(len, name.split())]))[::-1]
+        for name, width in zip(header, widths, strict=True)
+    ]
+    return [list(line) for line in zip_longest(*names, fillvalue="")][::-1]
 
 
 def markdown(sections: Iterable[Section]) -> str:
@@ -51,7 +66,7 @@ def markdown(sections: Iterable[Section]) -> str:
 
 
 def _markdown_table(table: Table) -> list[str]:
-    rows = [_texts(row, _plain, "**{}**") for group in table.groups for row in group]
+    rows = [_texts(row, _plain, "**{}**") for row in table.rows]
     left = _name_columns(table)
     header, *others = _aligned([[_plain(name).ljust(3) for name in table.header], *rows], left)
     ends = ("-" if at_left else ":" for at_left in left)
@@ -61,9 +76,8 @@ def _markdown_table(table: Table) -> list[str]:
 
 def _aligned(rows: list[list[str]], left: list[bool]) -> list[list[str]]:
     """Return the texts as wide as their columns, at the left or at the right."""
-    widths = (max(map(len, column)) for column in zip(*rows, strict=True))
     sides = ("<" if at_left else ">" for at_left in left)
-    forms = [f"{side}{width}" for side, width in zip(sides, widths, strict=True)]
+    forms = [f"{side}{width}" for side, width in zip(sides, _longest(rows), strict=True)]
     return [list(map(format, row, forms)) for row in rows]
 
 
@@ -98,16 +112,17 @@ def latex(sections: Iterable[Section]) -> str:
 
 
 def _latex_table(table: Table) -> list[str]:
-    columns = "".join("l" if named else "r" for named in _name_columns(table))
+    lengths = _longest([[cell.text for cell in row] for row in table.rows])
+    columns = "".join(map(_latex_column, _name_columns(table), lengths))
     lines = [
         r"\begin{table}[!htb]",
         r"\centering",
         rf"\caption{{{escaped(table.caption)}}}",
-        r"\footnotesize",
+        r"\scriptsize" if len(table.header) > NARROW else r"\footnotesize",
         r"\setlength{\tabcolsep}{3.5pt}",
         rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
         r"\toprule",
-        _latex_row(map(escaped, table.header)),
+        _latex_row(map(_latex_name, table.header, _name_columns(table))),
     ]
     for number, group in enumerate(table.groups):
         lines.append(r"\addlinespace" if number else r"\midrule")
@@ -118,13 +133,33 @@ def _latex_table(table: Table) -> list[str]:
     return [*lines, r"\end{table}"]
 
 
+def _latex_column(at_left: bool, longest: int) -> str:
+    if longest > WORDS:
+        return r"p{70mm}"
+    return "l" if at_left else "r"
+
+
+def _latex_name(name: str, at_left: bool) -> str:
+    """Return the name of a column, a long one in several lines."""
+    lines = wrap(name, NAME)
+    if len(lines) < 2:
+        return escaped(name)
+    text = r"\\".join(map(escaped, lines))
+    return rf"\shortstack[{'l' if at_left else 'r'}]{{{text}}}"
+
+
+def _longest(rows: list[list[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+
 def _latex_row(texts: Iterable[str]) -> str:
     return " & ".join(texts) + r" \\"
 
 
 def escaped(text: str) -> str:
     """Return text that LaTeX shows as it is."""
-    return "".join(_LATEX.get(character, character) for character in text)
+    text = "".join(_LATEX.get(character, character) for character in text)
+    return text.replace("--", "-{}-")  # (an option of a command is no dash)
 
 
 def _name_columns(table: Table) -> list[bool]:

@@ -1,0 +1,130 @@
+"""Measuring the robustness of trained networks, on whatever machine the work is sent to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from kedro.io import MemoryDataset, Version
+
+from guided_dml.comparison.measurements import (
+    PIXELS,
+    Measured,
+    dataset_of,
+    measured,
+    pixels_place,
+    steps_of,
+)
+from guided_dml.comparison.plan import SAVED_TOGETHER, Run
+from guided_dml.comparison.records import About, GitState
+from guided_dml.comparison.sessions import InMemoryRunner, session
+from guided_dml.comparison.worker import NETWORK, alone, quiet
+from guided_dml.inference.card import Card
+from guided_dml.provenance import git_state
+
+#: Where the catalog keeps the cards of networks.
+CARDS = Path("data/08_reporting/comparison/cards")
+
+
+class Measurement(NamedTuple):
+    """Modules to be measured of one run, or of raw pixels under the run's parameters.
+
+    Attributes:
+        place: Where the records are stored.
+        modules: Their keys by their names.
+        pixels: The scores of raw pixels that they are set beside, by module.
+    """
+
+    run: Run
+    place: str
+    of_pixels: bool
+    modules: dict[str, str]
+    pixels: dict[str, dict[str, float]] = {}  # noqa: RUF012 (never changed)
+
+    @property
+    def method(self) -> str:
+        """The namespace of what is measured."""
+        return PIXELS if self.of_pixels else self.run.method
+
+    @property
+    def name(self) -> str:
+        """What a person is told of it."""
+        whose = f"{self.run.data_set} raw pixels" if self.of_pixels else self.run.name
+        return f"{whose}: {', '.join(self.modules)}"
+
+
+def has_network(project: Path, run: Run) -> bool:
+    """Return whether the trained network of a run is stored."""
+    return (project / CARDS / f"{run.id}.json").exists()
+
+
+def measurements(
+    project: Path, about: About, runs: list[Run], modules: Sequence[str], pixels: bool
+) -> list[Measurement]:
+    """Return what is not measured yet of runs of a comparison, or of its raw pixels."""
+    keys = {module: about.robustness[module] for module in modules}
+    of_pixels = {
+        module: record.scores
+        for module, record in measured(project, pixels_place(about), keys).items()
+    }
+    jobs = []
+    for run in runs[:1] if pixels else runs:
+        place = pixels_place(about) if pixels else run.id
+        known = measured(project, place, keys)
+        left = {module: key for module, key in keys.items() if module not in known}
+        if left:
+            jobs.append(Measurement(run, place, pixels, left, of_pixels))
+    return jobs
+
+
+def measure(project: str, job: Measurement) -> list[Measured]:
+    """Measure, and store what comes out.
+
+    Args:
+        project: The project's folder.
+        job: What to measure.
+
+    Raises:
+        InputError: There are too few images for a module, or other data than it needs.
+    """
+    git = git_state(Path(project))
+    with alone, session(Path(project), job.run.data_set, job.run.parameters) as (_, context):
+        quiet()
+        catalog = context.catalog
+        for name in SAVED_TOGETHER:
+            catalog[name]._version = Version(job.run.versions["train_images"], None)
+        given = _network(catalog, job) if not job.of_pixels else {}
+        given |= {dataset_of(PIXELS, module): scores for module, scores in job.pixels.items()}
+        for name, value in given.items():
+            catalog[name] = MemoryDataset(value, copy_mode="assign")
+        steps = steps_of(job.method, job.modules, without=() if job.of_pixels else (PIXELS,))
+        runner, begin = InMemoryRunner(), perf_counter()
+        runner.run(steps, catalog)
+        records = [
+            Measured(
+                place=job.place,
+                module=module,
+                key=key,
+                scores=runner.results[dataset_of(job.method, module)].load(),
+                seconds=round(perf_counter() - begin, 2),
+                git=GitState.model_validate(git),
+                finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            for module, key in job.modules.items()
+        ]
+        catalog.save("scoreboard", {one.id: one.model_dump() for one in records})
+    return records
+
+
+def _network(catalog: Any, job: Measurement) -> dict[str, Any]:
+    """Return what a run left: its network, card and embeddings."""
+    run, method = job.run, job.run.method
+    tensors = catalog.load("scoreboard_weights")
+    places = {name: f"{run.id}/{name}" for name in NETWORK}
+    found = {f"{method}.{name}": tensors[at]() for name, at in places.items() if at in tensors}
+    card = Card.of(catalog.load("scoreboard_cards")[run.id](), f"the card of {run.name}")
+    embeddings = catalog.load("scoreboard_embeddings")[run.id]()
+    return found | {f"{method}.card": card, f"{method}.query_embeddings": embeddings}

@@ -1,0 +1,102 @@
+"""From what was measured of robustness to what the figures draw: plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guided_dml.comparison.board import Comparison
+from guided_dml.comparison.measurements import PIXELS
+from guided_dml.comparison.names import method_name, section_name
+from guided_dml.figures.robustness import Lines
+from guided_dml.figures.side_by_side import NO_METHOD
+from guided_dml.metrics.statistics import mean_of
+from guided_dml.pipelines.reporting.drawing import all_methods
+from guided_dml.pipelines.reporting.module_tables import shots_of
+from guided_dml.pipelines.reporting.outcomes import Robustness, robustness_of
+from guided_dml.pipelines.reporting.parts import RAW_PIXELS
+from guided_dml.robustness.names import FAMILIES, SEVERITIES
+
+Array = NDArray[np.float64]
+
+#: For each panel, by its name, the scores along a line.
+Panels = dict[str, list[str]]
+
+CLEAN = "clean_recall_at_1"
+
+
+def severity_lines(comparisons: Sequence[Comparison]) -> list[Lines]:
+    """Return Recall@1 from the clean images to the most severe corruption, by families."""
+
+    def panels(measured: Robustness) -> Panels:
+        stored = set(measured.scores("corruptions"))
+        names = {family: f"recall_at_1.{family}" for family in FAMILIES}
+        return {
+            FAMILIES[family]: [CLEAN, *(f"{name}.{severity}" for severity in SEVERITIES)]
+            for family, name in names.items()
+            if f"{name}.{SEVERITIES[0]}" in stored
+        }
+
+    return _lines(comparisons, "corruptions", panels, lambda _: [0, *SEVERITIES])
+
+
+def shift_lines(comparisons: Sequence[Comparison]) -> list[Lines]:
+    """Return Recall@1 of clean and of corrupted images."""
+    scores = [CLEAN, "corrupted_recall_at_1"]
+    return _lines(comparisons, "corruptions", lambda _: {"": scores}, lambda _: [0, 1])
+
+
+def few_shot_lines(comparisons: Sequence[Comparison]) -> list[Lines]:
+    """Return the accuracy by the images that are shown of each unseen class."""
+
+    def panels(measured: Robustness) -> Panels:
+        names = [f"accuracy_{shots}_shot" for shots in shots_of(measured)]
+        return {"": names} if names else {}
+
+    return _lines(comparisons, "unseen", panels, shots_of)
+
+
+def _lines(
+    comparisons: Sequence[Comparison],
+    module: str,
+    panels_of: Callable[[Robustness], Panels],
+    x_of: Callable[[Robustness], Iterable[float]],
+) -> list[Lines]:
+    """Return the lines of each data set of which a module was measured."""
+    known, found = all_methods(comparisons), []
+    for measured in robustness_of(comparisons):
+        panels = panels_of(measured)
+        if not panels or not measured.scores(module):
+            continue
+        rows = {method: _row(measured, module, method, panels) for method in measured.methods}
+        rows |= {PIXELS: _pixels_row(measured, module, panels)}
+        rows = {of: row for of, row in rows.items() if np.isfinite(row[0]).any()}
+        lines = Lines(
+            title=section_name(measured.about),
+            names=[RAW_PIXELS if of == PIXELS else method_name(of) for of in rows],
+            colours=[NO_METHOD if of == PIXELS else known.index(of) for of in rows],
+            x=np.array([*x_of(measured)], np.float64),
+            means=np.array([means for means, _ in rows.values()]),
+            half_widths=np.array([half_widths for _, half_widths in rows.values()]),
+            panels=list(panels),
+        )
+        found.append(lines)
+    return found
+
+
+def _row(measured: Robustness, module: str, method: str, panels: Panels) -> tuple[Array, Array]:
+    """Return means and half widths of a method, float64 ``[panels, X]`` each."""
+    means = [
+        [mean_of([*measured.values(module, score)[method].values()]) for score in scores]
+        for scores in panels.values()
+    ]
+    arrays = np.array([[(mean.mean, mean.half_width) for mean in line] for line in means])
+    return arrays[..., 0], arrays[..., 1]
+
+
+def _pixels_row(measured: Robustness, module: str, panels: Panels) -> tuple[Array, Array]:
+    values = [[measured.pixels(module, score) for score in of] for of in panels.values()]
+    means = np.array(values)
+    return means, np.full_like(means, np.nan)

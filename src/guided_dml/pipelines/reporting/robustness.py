@@ -1,0 +1,193 @@
+"""What the report says of robustness: the declared outcomes, the verdicts, then every module."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+from guided_dml.comparison.names import OURS, classes_name, method_name, section_name
+from guided_dml.metrics.statistics import mean_of
+from guided_dml.pipelines.reporting.module_tables import module_tables
+from guided_dml.pipelines.reporting.outcomes import Robustness, Values
+from guided_dml.pipelines.reporting.parts import (
+    DASH,
+    RAW_PIXELS,
+    Cell,
+    Section,
+    Table,
+    cells,
+    percent,
+    probability,
+    spanned,
+)
+from guided_dml.robustness.names import CLAIMS, MODULES, OUTCOMES, Outcome, class_splits_for
+from guided_dml.robustness.verdicts import Lead, leads, verdict
+
+#: The declared outcomes of all methods.
+Outcomes = Mapping[Outcome, Values]
+
+
+def robustness_section(measured: Robustness) -> Section:
+    """Return the report on what was measured on a data set under a protocol."""
+    outcomes = {one: measured.values(one.module, one.score) for one in OUTCOMES}
+    tables = [_outcomes_table(measured, outcomes), _verdicts_table(outcomes)]
+    return Section(
+        f"{section_name(measured.about)}: robustness",
+        _facts(measured),
+        [*tables, *module_tables(measured)],
+        [_brief_table(measured, outcomes)],
+    )
+
+
+def _facts(measured: Robustness) -> str:
+    facts = (
+        "Queries are test images, references all training images as they are; nothing is chosen on "
+        "shifted or out-of-distribution images. Intervals run over training seeds. Raw pixels "
+        "(1-NN) are measured like the methods, without any training."
+    )
+    splits = [one.about.parameters.data.classes or [] for one in measured.splits]
+    if splits:
+        names = "; ".join(map(classes_name, splits))
+        facts += f" Held-out classes: trained on {names}, measured on the others"
+        facts += ", the mean within a seed." if len(splits) > 1 else "."
+    missing = [title for module, title in MODULES.items() if module not in measured.modules]
+    return facts + (f" Not measured: {', '.join(missing).lower()}." if missing else "")
+
+
+def _outcomes_table(measured: Robustness, outcomes: Outcomes) -> Table:
+    caption = (
+        "The outcomes that were declared before anything was measured, in %: mean ± half width of "
+        "the 95 % Student-t interval over n seeds; larger is better."
+    )
+    groups = _outcome_rows(measured, outcomes, ".2f")
+    others = [method for method in measured.methods if method != OURS]
+    if others and OURS in measured.methods:
+        groups += _lead_rows(outcomes, others)
+        caption += (
+            f" Bold: the best mean of a method. Below, {method_name(OURS)} minus each other method "
+            "in points, paired over the seeds that both have, and p of the paired t-test after "
+            f"Holm's correction for the {len(others)} methods of a column."
+        )
+    return Table(
+        caption,
+        ["Method", "n", *(outcome.title for outcome in OUTCOMES)],
+        groups,
+        notes=_not_run(measured, outcomes),
+    )
+
+
+def _brief_table(measured: Robustness, outcomes: Outcomes) -> Table:
+    """Return the outcomes in 80 columns."""
+    rows = [
+        [Cell(name.text.split(" (")[0]), *values]
+        for group in _outcome_rows(measured, outcomes, ".1f")
+        for name, _, *values in group
+    ]
+    missing = any(cell.text == DASH for row in rows for cell in row)
+    notes = ["", f"{DASH} not run; the report names the command that does"] if missing else []
+    return Table("", ["Method", *(outcome.title for outcome in OUTCOMES)], [rows], notes=notes)
+
+
+def _outcome_rows(measured: Robustness, outcomes: Outcomes, form: str) -> list[list[list[Cell]]]:
+    """Return a row for each method, and apart from them one for raw pixels."""
+    means = {
+        outcome: {method: mean_of([*seeds.values()]) for method, seeds in values.items()}
+        for outcome, values in outcomes.items()
+    }
+    rows = [
+        [Cell(method_name(method)), Cell(spanned(of[method].n for of in means.values()))]
+        for method in measured.methods
+    ]
+    for of in means.values():
+        texts = {method: percent(mean.mean, form=form) for method, mean in of.items()}
+        known = {method: mean.mean for method, mean in of.items() if mean.n}
+        best = texts[max(known, key=lambda method: known[method])] if len(known) > 1 else None
+        for row, (method, mean) in zip(rows, of.items(), strict=True):
+            row.append(Cell(percent(mean.mean, mean.half_width, form), texts[method] == best))
+    raw = [percent(measured.pixels(one.module, one.score), form=form) for one in OUTCOMES]
+    return [rows, cells([[RAW_PIXELS, DASH, *raw]])]
+
+
+def _lead_rows(outcomes: Outcomes, others: list[str]) -> list[list[list[Cell]]]:
+    found = [leads(values) for values in outcomes.values()]
+    return [
+        cells(
+            [
+                [
+                    f"{method_name(OURS)} minus {method_name(method)}",
+                    spanned(of[method].test.difference.n for of in found),
+                    *(_lead(of[method]) for of in found),
+                ],
+                ["p (Holm)", "", *(probability(of[method].p_holm) for of in found)],
+            ]
+        )
+        for method in others
+    ]
+
+
+def _lead(lead: Lead) -> str:
+    difference = lead.test.difference
+    return percent(difference.mean, difference.half_width, "+.2f")
+
+
+def _verdicts_table(outcomes: Outcomes) -> Table:
+    rows = []
+    for claim, title in CLAIMS.items():
+        of_claim = {
+            outcome.title: {method: seeds for method, seeds in values.items() if seeds}
+            for outcome, values in outcomes.items()
+            if outcome.claim == claim
+        }
+        found = verdict(of_claim)
+        rows.append([_sentence(title), found.verdict, _sentence(found.reason)])
+    return Table(
+        "What may be said of the paper's claims, by a rule that was fixed before. Supported: "
+        f"{method_name(OURS)} is ahead of all of the paper's baselines in every outcome of the "
+        "claim, Holm p < 0.05; not supported: the interval of its lead over one of them ends below "
+        "one point; else, and below five seeds, nothing can be told.",
+        ["The paper's claim", "Verdict", "Why"],
+        [cells(rows)],
+        labels=3,
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _not_run(measured: Robustness, outcomes: Outcomes) -> list[str]:
+    """Return for what was not run of some methods the command that runs it."""
+    lacking = {
+        outcome: [method for method, seeds in values.items() if not seeds]
+        for outcome, values in outcomes.items()
+    }
+    lacking = {outcome: methods for outcome, methods in lacking.items() if methods}
+    unseen = {outcome: of for outcome, of in lacking.items() if outcome.module == "unseen"}
+    others = {outcome: of for outcome, of in lacking.items() if outcome not in unseen}
+    modules = dict.fromkeys(outcome.module for outcome in others)
+    options = {f"--robustness {','.join(modules)}": others, _class_splits(measured): unseen}
+    return [_command(measured, option, some) for option, some in options.items() if some]
+
+
+def _class_splits(measured: Robustness) -> str:
+    about = measured.first.about
+    chosen = [one.about.parameters.data.classes or [] for one in measured.splits]
+    splits = ["+".join(some) for some in chosen]
+    splits = splits or class_splits_for(about.data_set, about.classes)
+    return f"--class-splits {shlex.quote(','.join(splits))}"
+
+
+def _command(measured: Robustness, option: str, lacking: Mapping[Outcome, list[str]]) -> str:
+    about, tail = measured.about, measured.about.parameters.data.imbalance_factor
+    methods = [one for one in measured.methods if any(one in of for of in lacking.values())]
+    seeds = 1 + max(run.seed for run in measured.first.all_runs)
+    parts = [f"kedro compare --envs {about.data_set} --methods {','.join(methods)}"]
+    parts += [f"--seeds {seeds}"]
+    parts += [f"--protocol {about.protocol}"] if about.protocol != "equal" else []
+    parts += [f"--params data.imbalance_factor={tail:g}"] if tail is not None else []
+    titles = "; ".join(outcome.title for outcome in lacking)
+    whose = ", ".join(map(method_name, methods))
+    return (
+        f"{DASH} {titles}: not run of {whose}. With the other parameters of this comparison: "
+        f"{' '.join([*parts, option])}"
+    )

@@ -1,0 +1,91 @@
+"""Robustness of a comparison's runs: measured once, from what they left, and reported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import kedro, tracked_runs
+from guided_dml.comparison.records import SCOREBOARD
+
+TINY = (
+    "data.images_per_class=30,gemini.epochs=2,student.backbone=small_cnn,student.epochs=3,"
+    "compute.device=cpu,robustness.queries=50,robustness.episodes=50,robustness.map_images=100"
+)
+
+
+def compared(project: Path, scheduler: str, *options: str, parameters: str = TINY) -> str:
+    arguments = ("--envs", "digits", "--methods", "guided,softmax", "--seeds", "1")
+    how = ("--scheduler", scheduler, "--params", parameters)
+    result = kedro(project, "compare", *arguments, *how, *options)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def stored(project: Path) -> dict[str, dict[str, Any]]:
+    """Return the scores of what was measured, by data set, method and module."""
+    found = {}
+    for path in (project / SCOREBOARD).rglob("*/*/*/*/*/*/*.json"):
+        data_set, _, method, *_, module, _ = path.relative_to(project / SCOREBOARD).parts
+        found[f"{data_set} {method} {module}"] = json.loads(path.read_text())
+    return found
+
+
+@pytest.mark.timeout(600)
+def test_all_modules_of_two_methods(project: Path, scheduler: str) -> None:
+    compared(project, scheduler, "--robustness", "maps")
+    said = compared(project, scheduler, "--robustness", "all")
+    assert "2 runs: 2 finished before, 0 to do" in said  # (nothing is trained again)
+    assert "digits guided 0: corruptions, ood, subpopulation: measured" in said
+    modules = ("corruptions", "ood", "subpopulation", "maps")
+    found = stored(project)
+    methods = ("guided", "softmax", "pixels")
+    assert found.keys() == {f"digits {one} {module}" for one in methods for module in modules}
+    scores = {name: record["scores"] for name, record in found.items()}
+    assert len([s for s in scores["digits guided corruptions"] if s.startswith("recall")]) == 60
+    assert {"mce", "drop"} <= scores["digits guided corruptions"].keys()
+    assert "mce" not in scores["digits pixels corruptions"]
+    assert "auroc_energy.permuted" in scores["digits softmax ood"]
+    assert "auroc_energy.permuted" not in scores["digits guided ood"]
+    assert scores["digits pixels subpopulation"]["worst_class_recall"] > 0.5
+
+    said = compared(project, scheduler, "--robustness", "all", "--class-splits", "245983")
+    assert "digits~classes_245983 guided 0: unseen: measured" in said
+    unseen = {name for name in stored(project) if "~" in name}
+    assert unseen == {f"digits~classes_245983 {one} unseen" for one in methods}
+
+    report = max(project.glob("data/08_reporting/comparison/comparison_markdown.md/*/*.md"))
+    text = report.read_text()
+    for word in ("AUROC", "FPR95", "Mahalanobis", "trustworthiness", "worst class", "cannot tell"):
+        assert word.lower() in text.lower(), word
+    _, runs = tracked_runs(project)
+    (softmax,) = (
+        run
+        for run in runs
+        if run.data.tags.get("method") == "softmax" and "corruptions.drop" in run.data.metrics
+    )
+    assert softmax.data.metrics["ood.aurc"] == scores["digits softmax ood"]["aurc"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--robustness", "ood,mapps"], ["unknown module 'mapps'", "did you mean maps?"]),
+        (["--robustness", "ood", "--no-weights"], ["--no-weights"]),
+        (["--class-splits", "24x"], ["class in --class-splits", "'24x'"]),
+        (["--robustness", "maps", "--params", "evaluation.split=validation"], ["test images"]),
+        (["--robustness", "maps", "--params", "evaluation.batch_statistics=true"], ["adapts"]),
+        (["--robustness", "ood", "--params", "robustness.ood=mnist"], ["mnist", "ingestion"]),
+        (["--robustness", "ood", "--params", "robustness.ood=minst"], ["minst", "known"]),
+    ],
+)
+def test_bad_input_is_one_message(project: Path, options: list[str], words: list[str]) -> None:
+    result = kedro(project, "compare", "--envs", "digits", "--methods", "softmax", *options)
+    assert result.exit_code != 0
+    for word in words:
+        assert word in result.output, result.output
+    assert "Traceback" not in result.output
+    assert not list((project / SCOREBOARD).rglob("*.json"))

@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_reporting_tables import section_table
+
+from guided_dml.comparison.board import Comparison, read_comparisons
+from guided_dml.comparison.sessions import Nested, merged
+from guided_dml.methods import METHODS
+from guided_dml.pipelines.reporting.curves import few_shot_lines, severity_lines, shift_lines
+from guided_dml.pipelines.reporting.nodes import draw_robustness, tabulate_scores, write_report
+from guided_dml.pipelines.reporting.outcomes import robustness_of
+from guided_dml.robustness.names import OUTCOMES
+from robustness_scores import KEYS, all_modules
+from scoreboard import (
+    PARAMETERS,
+    about,
+    abouts,
+    by_id,
+    measured,
+    measured_by_id,
+    pixels_of,
+    run,
+    run_id,
+    split_parameters,
+)
+
+DASH = "–"  # noqa: RUF001
+SPLITS = ("245983", "326940")
+CLOSED = tuple(module for module in KEYS if module != "unseen")
+TITLES = [outcome.title for outcome in OUTCOMES]
+
+#: Levels of scores by method and seed.
+Levels = dict[str, list[float]]
+
+
+def part(
+    levels: Levels, modules: tuple[str, ...], parameters: Nested = PARAMETERS, raw: float = 0.8
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what is compared, and the scoreboard of its runs and of what was measured of them."""
+    what = about(parameters=parameters, robustness=KEYS)
+    runs = [
+        run(method, seed, level, parameters=parameters)
+        for method, of_seeds in levels.items()
+        for seed, level in enumerate(of_seeds)
+    ]
+    places = {run_id(one): all_modules(one["scores"]["nmi"]) for one in runs}
+    places |= {pixels_of(what): all_modules(raw, raw=True)}
+    records = [
+        measured(place, module, found[module])
+        for place, found in places.items()
+        for module in modules
+    ]
+    return what, {**by_id(runs), **measured_by_id(*records)}
+
+
+def compared(*parts: tuple[dict[str, Any], dict[str, Any]]) -> list[Comparison]:
+    boards = [board for _, board in parts]
+    return read_comparisons(
+        abouts(*(what for what, _ in parts)),
+        {at: load for board in boards for at, load in board.items()},
+    )
+
+
+def whole(levels: Levels, modules: tuple[str, ...] = CLOSED) -> list[Comparison]:
+    return compared(part(levels, modules))
+
+
+def with_splits(levels: Levels, *others: Levels) -> list[Comparison]:
+    splits = [
+        part(of, ("unseen",), split_parameters(classes), raw)
+        for of, classes, raw in zip(others, SPLITS, (0.8, 0.7), strict=False)
+    ]
+    return compared(part(levels, CLOSED), *splits)
+
+
+def test_unseen_classes_are_the_mean_of_the_splits_and_a_seed_counts_if_all_have_it() -> None:
+    levels = {"guided": [0.9, 0.8, 0.7]}
+    comparisons = with_splits(levels, {"guided": [0.9, 0.8]}, {"guided": [0.8, 0.7, 0.6]})
+    (found,) = robustness_of(comparisons)
+    assert found.whole is comparisons[0]
+    assert found.values("unseen", "auroc_nn") == {"guided": pytest.approx({0: 0.85, 1: 0.75})}
+    assert found.pixels("unseen", "auroc_nn") == pytest.approx(0.75)
+    assert found.values("maps", "neighbourhood_hit") == {"guided": {0: 0.9, 1: 0.8, 2: 0.7}}
+    assert math.isnan(found.pixels("unseen", "no such score"))
+
+
+def test_other_parameters_are_other_comparisons() -> None:
+    levels = {"guided": [0.9]}
+    tail = merged(PARAMETERS, {"data": {"imbalance_factor": 10.0}})
+    other = merged(split_parameters(SPLITS[0]), {"robustness": {"episodes": 5}})
+    same = merged(tail, {"data": {"classes": list(SPLITS[0])}})
+    parts = [(levels, CLOSED, tail), (levels, ("unseen",), other), (levels, ("unseen",), same)]
+    comparisons = compared(part(levels, CLOSED), *(part(*one) for one in parts))
+    found = robustness_of(comparisons)
+    assert [(one.whole is not None, len(one.splits)) for one in found] == [
+        (True, 0),
+        (False, 1),
+        (True, 1),
+    ]
+    assert found[2].about.variant == "tail_10"
+
+
+def rows_of(text: str, heading: str, first: str) -> list[list[str]]:
+    return section_table(text[text.index(heading) :], first)
+
+
+def test_outcomes_have_intervals_leads_and_holms_p() -> None:
+    ours, siamese, margin = [0.91, 0.93, 0.92], [0.90, 0.90, 0.88], [0.70, 0.75, 0.71]
+    comparisons = whole({"guided": ours, "siamese": siamese, "margin": margin})
+    text = write_report(comparisons)[0]
+    header, guided, _, other, raw, *leads = rows_of(text, "declared before", "Method")
+    assert header == ["Method", "n", *TITLES]
+    half = stats.t.ppf(0.975, 2) * stats.sem(ours)
+    assert guided[:3] == ["Guided", "3", f"**{100 * np.mean(ours):.2f} ± {100 * half:.2f}**"]
+    assert other[2] == f"72.00 ± {100 * stats.t.ppf(0.975, 2) * stats.sem(margin):.2f}"
+    assert raw[:3] == ["Raw pixels (1-NN)", DASH, "80.00"]
+    assert [row[0] for row in leads[::2]] == ["Guided minus Siamese", "Guided minus Margin"]
+    p = [stats.ttest_rel(ours, theirs).pvalue for theirs in (siamese, margin)]
+    assert p[1] < p[0]
+    assert leads[1][:3] == ["p (Holm)", "", f"{p[0]:.3f}"]
+    assert leads[3][2] == f"{2 * p[1]:.3f}"
+    table = tabulate_scores(comparisons).set_index(["method", "score"])
+    row = table.loc[("margin", "maps.neighbourhood_hit")]
+    assert (row["n"], row["p_holm"]) == (3, pytest.approx(2 * p[1]))
+    assert ("margin", "unseen.map_at_r") not in table.index
+
+
+def test_what_was_not_run_is_a_dash_with_the_command_that_runs_it() -> None:
+    levels = {"guided": [0.9, 0.8], "margin": [0.7, 0.8]}
+    text, latex, terminal = write_report(whole(levels, ("maps",)))
+    _, guided, *_ = rows_of(text, "declared before", "Method")
+    assert [cell == DASH for cell in guided[2:]] == [False, True, True, True, True, True]
+    command = "kedro compare --envs digits --methods guided,margin --seeds 2 "
+    assert f"{command}--robustness corruptions,subpopulation" in text
+    assert f"{command}--class-splits 245983,326940,583246,378405,634982" in text
+    assert "Not measured: corrupted images, out-of-distribution images" in text
+    assert "-{}-robustness" in latex
+    assert f"{DASH} not run; the report names" in terminal
+
+
+def test_the_command_is_that_of_the_methods_and_splits_that_lack_something() -> None:
+    guided, margin = {"guided": [0.9]}, {"margin": [0.8]}
+    text = write_report(with_splits(guided | margin, guided, guided))[0]
+    options = "--methods margin --seeds 1 --class-splits 2+4+5+9+8+3,3+2+6+9+4+0"
+    assert "not run of Margin. With the other parameters of this comparison: kedro compare " in text
+    assert f"--envs digits {options}" in text
+    assert "--robustness" not in text
+
+
+@pytest.mark.parametrize(
+    ("seeds", "lead", "verdict"),
+    [
+        (5, 0.05, "supported"),
+        (5, 0.004, "not supported"),
+        (4, 0.05, "cannot tell"),
+    ],
+)
+def test_verdicts_follow_the_rule(seeds: int, lead: float, verdict: str) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.002, (5, seeds))
+    methods = ("siamese", "triplet", "margin", "multi_similarity")
+    levels = {method: list(0.8 + part) for method, part in zip(methods, noise, strict=False)}
+    levels["guided"] = list(0.8 + lead + noise[4] - (0.004 if lead < 0.01 else 0))
+    rows = rows_of(write_report(whole(levels))[0], "by a rule", "The paper's claim")[1:]
+    verdicts = {claim: found for claim, found, _ in rows}
+    assert list(verdicts.values()) == [verdict, "cannot tell", "cannot tell", verdict]
+    assert "not run for siamese" in rows[1][2]
+
+
+def test_one_seed_of_one_method_has_no_interval_and_breaks_nothing() -> None:
+    comparisons = with_splits({"guided": [0.9]}, {"guided": [0.9]}, {"guided": [0.8]})
+    text = write_report(comparisons)[0]
+    _, guided, raw = rows_of(text, "declared before", "Method")
+    assert guided[:3] == ["Guided", "1", "90.00"]
+    assert raw[4] == "75.00"
+    robustness = text[text.index(": robustness") : text.index("## Digits, trained on")]
+    assert " ± " not in robustness.replace("mean ± half", "")
+    assert "nan" not in text
+    assert [len(figure.axes) for figure in draw_robustness(comparisons)] == [12, 1, 1]
+
+
+def test_what_was_never_measured_is_not_told_of_and_drawn_as_a_sentence() -> None:
+    comparisons = whole({"guided": [0.9], "margin": [0.8]}, ())
+    assert "obustness" not in "".join(write_report(comparisons))
+    for figure in draw_robustness(comparisons):
+        assert "not measured; kedro compare --" in figure.texts[0].get_text()
+    assert not set(tabulate_scores(comparisons).score) & {one.name for one in OUTCOMES}
+
+
+def test_every_module_has_its_tables() -> None:
+    levels = {"guided": [0.9, 0.8], "softmax": [0.9, 0.9]}
+    text = write_report(with_splits(levels, levels))[0]
+    families = rows_of(text, "by family", "Family")
+    assert families[0] == ["Family", "Guided", "Softmax (control)", "Raw pixels (1-NN)"]
+    assert families[1][0] == "Gaussian noise"
+    assert families[1][2:] == ["81.0 ± 0.0", "71.0"]  # (0.9 and 0.8, less 0.09)
+    assert len(families) == 13
+    for name in ("Photo crops", "MNIST"):
+        table = rows_of(text, f"Out-of-distribution images: {name}", "Method")
+        assert [*table[0][:4], table[0][-1]] == [
+            "Method",
+            "n",
+            "AUROC, nn",
+            "AUROC, knn",
+            "Rejected",
+        ]
+    assert text.count("FPR95: the share of the strange images that the threshold accepts") == 3
+    tail = rows_of(text, "the largest class 10 times the smallest", "Method")
+    assert tail[0][2:] == ["Recall@1", "Worst class", "Head", "Middle", "Tail"]
+    assert tail[2][2:5] == ["90.0 ± 0.0", "82.0 ± 0.0", "88.0 ± 0.0"]
+    maps = {row[0]: row[1:] for row in rows_of(text, "Maps of test images", "Method")}
+    assert maps["LDA"] == [DASH, "70.0", "90.0", "95.0", "30.0", "70.0", "0.5", "yes"]
+    assert maps["PCA"][-1] == maps["Raw pixels (1-NN)"][-1] == "no"
+    assert maps["Raw pixels (1-NN)"][:3] == [DASH, "80.0", DASH]
+    assert maps["Guided"][-2:] == ["62", "yes"]
+    shots = rows_of(text, "among the held-out classes", "Method")
+    assert shots[0][-4:] == [f"{count}-shot accuracy" for count in (1, 2, 5, 10)]
+
+
+def test_variants_are_named_and_stand_beside_no_figures_of_the_paper() -> None:
+    tail = merged(PARAMETERS, {"data": {"imbalance_factor": 10.0}})
+    levels = {"guided": [0.9]}
+    parts = [part(levels, CLOSED), part(levels, CLOSED, tail)]
+    parts += [part(levels, ("unseen",), split_parameters(SPLITS[0]))]
+    text = write_report(compared(*parts))[0]
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings == [
+        "## Digits, equal settings",
+        "## Digits, equal settings: robustness",
+        "## Digits, trained on 2 4 5 9 8 3, equal settings",
+        "## Digits, long tail 10, equal settings",
+        "## Digits, long tail 10, equal settings: robustness",
+    ]
+    assert "--params data.imbalance\\_factor=10 --class-splits" in text
+    table = tabulate_scores(compared(*parts))
+    assert set(table.variant) == {"", "classes_245983", "tail_10"}
+
+
+def test_no_figures_of_the_paper_stand_beside_a_variant() -> None:
+    tail = merged(PARAMETERS, {"data": {"imbalance_factor": 10.0}})
+    for parameters, figures in ((PARAMETERS, 1), (tail, 0)):
+        what = about("mnist", parameters=parameters)
+        board = by_id([run(data_set="mnist", parameters=parameters)])
+        comparisons = read_comparisons(abouts(what), board)
+        assert write_report(comparisons)[0].count("Beside the paper's figures") == figures
+        assert tabulate_scores(comparisons).paper.notna().any() == bool(figures)
+
+
+def test_class_splits_alone_have_their_report() -> None:
+    levels = {"guided": [0.9, 0.8], "margin": [0.7, 0.6]}
+    parts = [part(levels, ("unseen",), split_parameters(classes)) for classes in SPLITS]
+    text = write_report(compared(*parts))[0]
+    assert text.count(": robustness") == 1
+    assert "trained on 2 4 5 9 8 3; 3 2 6 9 4 0, measured on the others" in text
+    _, guided, *_ = rows_of(text, "declared before", "Method")
+    assert [cell == DASH for cell in guided[2:]] == [True, True, False, True, False, False]
+
+
+def test_the_outcomes_fit_into_eighty_columns() -> None:
+    levels = {method: [0.5, 0.9, 0.6] for method in METHODS}
+    text = write_report(with_splits(levels, levels))[2]
+    lines = text.splitlines()
+    table = lines[lines.index("Digits, equal settings: robustness, in %") :]
+    start = next(i for i, line in enumerate(table) if line.startswith("Method"))
+    names = [line.split("  ")[0] for line in table[start + 1 : start + 9]]
+    assert names == [*(METHODS[one].title.split(" (")[0] for one in METHODS), "Raw pixels"]
+    assert max(map(len, lines)) <= 80
+
+
+def test_latex_has_as_many_cells_as_columns() -> None:
+    levels = {method: [0.9, 0.8] for method in METHODS}
+    text = write_report(with_splits(levels, levels))[1]
+    assert text.isascii()
+    for body in text.split(r"\begin{tabular}{@{}")[1:]:
+        columns, rest = body.split("@{}}\n", 1)
+        rows = [line for line in rest.split(r"\end{tabular}")[0].splitlines() if " & " in line]
+        count = columns.count("l") + columns.count("r") + columns.count("p{")
+        assert {line.replace(r"\&", "").count("&") for line in rows} == {count - 1}
+
+
+def test_lines_have_means_over_seeds_and_raw_pixels_last() -> None:
+    comparisons = with_splits({"guided": [0.9, 0.8], "margin": [0.7, 0.7]}, {"guided": [0.9, 0.8]})
+    (severity,), (shift,) = severity_lines(comparisons), shift_lines(comparisons)
+    assert severity.names == shift.names == ["Guided", "Margin", "Raw pixels (1-NN)"]
+    assert severity.colours == [0, 3, -1]
+    assert severity.means.shape == (3, 12, 6)
+    np.testing.assert_allclose(severity.means[0, 0], 0.85 - 0.03 * np.arange(6))
+    assert np.isnan(severity.half_widths[2]).all()
+    np.testing.assert_allclose(shift.means[1, 0], [0.7, 0.7 - 0.225])
+    (few,) = few_shot_lines(comparisons)
+    assert few.names == ["Guided", "Raw pixels (1-NN)"]
+    assert few.x.tolist() == [1, 2, 5, 10]
+    np.testing.assert_allclose(few.means[0, 0], 0.85 - np.array([0.2, 0.14, 0.1, 0.09]))
