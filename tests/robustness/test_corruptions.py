@@ -86,7 +86,8 @@ def test_a_higher_severity_changes_the_digits_more(digits: Images, family: str) 
 )
 def test_a_higher_severity_changes_real_images_more(file: str, shape: tuple[int, ...]) -> None:
     side = shape[0]
-    mosaic = np.asarray(Image.open(PACKED / file).crop((0, 0, 100 * side, side)))
+    mode = "L" if len(shape) == 2 else "RGB"
+    mosaic = np.asarray(Image.open(PACKED / file).convert(mode).crop((0, 0, 100 * side, side)))
     images = np.stack([mosaic[:, place : place + side] for place in range(0, 100 * side, side)])
     assert images.shape == (100, *shape)
     images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
