@@ -54,7 +54,7 @@ def test_rows_are_the_families_that_there_are_in_the_given_order() -> None:
     first, second = figure.axes
     assert [label.get_text() for label in first.get_yticklabels()] == ["JPEG", "Shift"]
     assert [label.get_text() for label in first.get_xticklabels()] == ["clean", "1", "2", "3"]
-    assert not second.get_yticklabels()
+    assert not any(label.get_text() for label in second.get_yticklabels())
 
 
 @pytest.mark.parametrize("shape", [(3, 224, 300), (1, 28, 20), (3, 5, 5)])
