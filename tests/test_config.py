@@ -104,3 +104,10 @@ def test_a_damaged_recipe_is_named(project: Path, content: str) -> None:
 def test_a_recipe_is_a_name(name: object) -> None:
     with pytest.raises(InputError, match=r"recipe: .* given"):
         loaded(PROJECT / "conf", "cifar10", recipe=name)
+
+
+def test_what_was_read_is_a_copy_and_nobody_elses() -> None:
+    options: dict[str, Any] = CONFIG_LOADER_ARGS
+    loader = DataSetConfigLoader(str(PROJECT / "conf"), **options)
+    loader["parameters"]["student"]["epochs"] = -1
+    assert loader["parameters"]["student"]["epochs"] > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +25,15 @@ class DataSetConfigLoader(OmegaConfigLoader):
     """
 
     def __getitem__(self, key: str) -> dict[str, Any]:
-        """Return the configuration of a kind: catalog, parameters, globals."""
+        """Return a copy of the configuration of a kind (catalog, parameters, globals), read once.
+
+        Kedro would read and resolve all files again at each of the dozen times that a session asks.
+        """
+        if key not in self:
+            self[key] = self._read(key)
+        return deepcopy(super().__getitem__(key))
+
+    def _read(self, key: str) -> dict[str, Any]:
         config: dict[str, Any] = super().__getitem__(key)
         old = {"raw_train", "raw_test"} & set(config) if key == "catalog" else None
         if old:  # (nothing reads them: the digits' raw_images would be taken in silence)

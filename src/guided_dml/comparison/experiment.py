@@ -129,8 +129,9 @@ def compare(
             plan = plan_data_set(project, data_set, protocol, methods, seeds, *settings)
             if modules:
                 check_protocol(plan.about.parameters.evaluation)
-            announce(project, plan)
             plans.append(plan)
+    with session(project, data_sets[0], {}) as (_, context):
+        announce(context.catalog, plans)
     how = How(workers, scheduler, refresh, weights, modules)
     outcome = _run_missing(project, plans, how, say)
     for job, why in outcome.failed:
@@ -141,10 +142,10 @@ def compare(
 
 
 def _report(project: Path, plans: list[Plan], say: Say) -> None:
-    for plan in plans:  # (another comparison may have taken its place in the meantime)
-        announce(project, plan)
     tracking = any(plan.tracking for plan in plans)
     with session(project, plans[0].about.data_set, {"tracking": tracking}) as (opened, context):
+        # (another comparison may have taken its place in the meantime)
+        announce(context.catalog, plans)
         made = opened.run(pipeline_names=["reporting"], runner=SequentialRunner())
         report = Path(context.catalog["comparison_markdown"]._get_load_path())
     say(made["scores_text"].load())

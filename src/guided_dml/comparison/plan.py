@@ -194,10 +194,9 @@ def _split(split: str, classes: list[str]) -> list[str]:
     return names
 
 
-def announce(project: Path, plan: Plan) -> None:
+def announce(catalog: Any, plans: list[Plan]) -> None:
     """Let the report be about this comparison."""
-    with session(project, plan.about.data_set, {}) as (_, context):
-        context.catalog.save("comparisons", {plan.about.id: plan.about.stored()})
+    catalog.save("comparisons", {plan.about.id: plan.about.stored() for plan in plans})
 
 
 def _common(compute: ComputeParameters) -> Nested:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from omegaconf import OmegaConf
 
 Nested = dict[str, Any]
 
+#: Once a process: each time lets Kedro make all pipelines anew.
+bootstrap = cache(bootstrap_project)
+
 
 @contextmanager
 def session(project: Path, env: str, parameters: Nested) -> Iterator[tuple[KedroSession, Any]]:
@@ -25,7 +29,7 @@ def session(project: Path, env: str, parameters: Nested) -> Iterator[tuple[Kedro
     Raises:
         InputError: A parameter is wrong.
     """
-    bootstrap_project(project)
+    bootstrap(project)
     opened: Any
     with KedroSession.create(project, env=env, runtime_params=parameters) as opened:
         context: KedroContext = opened.load_context()

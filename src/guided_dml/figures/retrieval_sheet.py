@@ -9,12 +9,17 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from guided_dml.figures.plane import image_title
 from guided_dml.figures.style import STYLE, set_title, short
 
 RIGHT, WRONG = "#2e8b57", "#d62728"
+
+#: In inches: from image to image, from line to line, and the longer side of an image.
+CELL, LINE, BOX = 1.05, 1.24, 0.88
 
 
 class Pictures(NamedTuple):
@@ -39,32 +44,46 @@ def retrieval_figure(
     The class of an image stands above it, its name below. Shown are the queries ``rows``, int64
     ``[n]``, with the references ``neighbours``, int64 ``[n, k]``, nearest first.
     """
-    shown = neighbours.shape[1]
     top = 0.45 + 0.2 * len(heading.splitlines())
-    width, height = 1.05 * (shown + 1) + 0.3, 1.24 * len(rows) + top
+    width, height = CELL * (neighbours.shape[1] + 1) + 0.3, LINE * len(rows) + top
     figure = Figure(figsize=(width, height))
-    panels = figure.subplots(len(rows), shown + 1, squeeze=False)
-    for line, row, nearest in zip(panels, rows.tolist(), neighbours.tolist(), strict=True):
+    # One panel, in inches: a hundred panels take ten times as long.
+    panel = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    panel.set_axis_off()
+    across = 0.15 + CELL * (0.5 + np.arange(neighbours.shape[1] + 1))
+    down = top + BOX / 2 + LINE * np.arange(len(rows))
+    for y, row, nearest in zip(down, rows.tolist(), neighbours.tolist(), strict=True):
         truth = query.labels[row]
-        _show(line[0], query, row, f"query: {short(classes[truth], 9)}", "black")
-        for panel, index in zip(line[1:], nearest, strict=True):
+        _show(panel, (across[0], y), query, row, f"query: {short(classes[truth], 9)}", "black")
+        for x, index in zip(across[1:], nearest, strict=True):
             label = reference.labels[index]
             colour = RIGHT if label == truth else WRONG
-            _show(panel, reference, index, short(classes[label], 14), colour)
-    figure.subplots_adjust(0.02, 0.25 / height, 0.98, 1 - top / height, 0.1, 0.38)
+            _show(panel, (x, y), reference, index, short(classes[label], 14), colour)
     set_title(figure, heading, y=1 - 0.15 / height)
     return figure
 
 
-def _show(panel: Axes, pictures: Pictures, index: int, caption: str, colour: str) -> None:
-    image = pictures.images[index]
-    panel.imshow(image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
-    panel.set(xticks=[], yticks=[])
-    panel.set_title(caption, fontsize=7, color=colour, pad=3)
+def _show(
+    panel: Axes,
+    centre: tuple[float, float],
+    pictures: Pictures,
+    index: int,
+    caption: str,
+    colour: str,
+) -> None:
+    image = pictures.images[index].transpose(1, 2, 0)
+    half_high, half_wide = (side * BOX / max(image.shape[:2]) / 2 for side in image.shape[:2])
+    x, y = centre
+    left, right, bottom, top = x - half_wide, x + half_wide, y + half_high, y - half_high
+    drawn = AxesImage(panel, cmap="gray", extent=(left, right, bottom, top))
+    drawn.set_data(image)
+    drawn.set_clim(0, 255)
+    panel.add_image(drawn)
+    line = {"edgecolor": colour, "linewidth": 2.5 if colour == WRONG else 1}
+    panel.add_patch(Rectangle((left, top), 2 * half_wide, 2 * half_high, fill=False, **line))
+    panel.text(x, top - 0.04, caption, fontsize=7, color=colour, ha="center", va="bottom")
     name = short(image_title(pictures.names[index]), 16)
-    panel.set_xlabel(name, fontsize=6, color="#555", labelpad=2)
-    for spine in panel.spines.values():
-        spine.set(color=colour, linewidth=2.5 if colour == WRONG else 1)
+    panel.text(x, bottom + 0.04, name, fontsize=6, color="#555", ha="center", va="top")
 
 
 def queries_to_show(
