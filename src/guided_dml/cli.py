@@ -95,16 +95,17 @@ def run(**options: Any) -> None:
 )
 @click.option("--refresh", is_flag=True, help="Run those anew that lack a score that came later.")
 @click.option("--weights/--no-weights", default=True, help="Keep the trained networks; kept.")
-@click.option("--robustness", default="", help="Such as corruptions,ood; all. Default: none.")
-@click.option("--class-splits", default="", help="Train on these only: 245983,326940; a+b,a+c.")
-def compare(envs: str, methods: str, robustness: str, class_splits: str, **options: Any) -> None:
+@click.option("--robustness", help="Such as corruptions,ood; all. Default: none.")
+@click.option("--class-splits", help="Train on these only: 245983,326940; a+b,a+c.")
+def compare(
+    envs: str, methods: str, robustness: str | None, class_splits: str | None, **options: Any
+) -> None:
     """Run methods over data sets and seeds, and report; run again, it goes on."""
     from guided_dml.comparison.experiment import compare
 
     project = _project()
-    modules = [name for name in MODULES if name != "unseen"]
-    options["robustness"] = _chosen(modules, robustness, "module") if robustness else []
-    options["class_splits"] = [*filter(None, (split.strip() for split in class_splits.split(",")))]
+    options["robustness"] = _modules(robustness)
+    options["class_splits"] = _listed("--class-splits", class_splits, "245983,326940")
     data_sets = _chosen(run_options.data_sets(project / "conf"), envs, "data set")
     chosen = _chosen(list(METHODS), methods, "method")
     outcome = compare(project, data_sets, chosen, say=click.echo, **_passed_on(**options))
@@ -213,6 +214,26 @@ def _chosen(names: Sequence[str], asked: str, what: str) -> list[str]:
     wanted = list(names) if asked == "all" else [name.strip() for name in asked.split(",")]
     known(what, wanted, names)
     return list(dict.fromkeys(wanted))
+
+
+def _listed(option: str, asked: str | None, example: str) -> list[str]:
+    """Return the names that an option lists, none where it is not given."""
+    names = [name.strip() for name in (asked or "").split(",") if name.strip()]
+    if asked is not None and not names:
+        raise InputError(f"{option} is given, but names nothing; write it like {option} {example}")
+    return names
+
+
+def _modules(asked: str | None) -> list[str]:
+    """Return the modules of robustness that are asked for."""
+    names = _listed("--robustness", asked, "corruptions,ood, or all")
+    if "unseen" in names:
+        raise InputError(
+            "--robustness: unseen classes are measured by --class-splits, which trains on some "
+            "of the classes, like --class-splits 245983,326940"
+        )
+    modules = [name for name in MODULES if name != "unseen"]
+    return _chosen(modules, ",".join(names), "module of --robustness") if names else []
 
 
 def _passed_on(

@@ -37,8 +37,14 @@ def stored(project: Path) -> dict[str, dict[str, Any]]:
 @pytest.mark.timeout(600)
 def test_all_modules_of_two_methods(project: Path, scheduler: str) -> None:
     compared(project, scheduler, "--robustness", "maps")
-    said = compared(project, scheduler, "--robustness", "all")
-    assert "2 runs: 2 finished before, 0 to do" in said  # (nothing is trained again)
+    (head,) = (project / SCOREBOARD.parent / "weights").rglob("head.safetensors")
+    head.unlink()
+    said = compared(project, scheduler, "--robustness", "all", "--refresh")
+    # (nothing is trained again but what lacks a part of its network)
+    assert "2 runs: 1 finished before, 1 to do" in said
+    assert "digits softmax 0: MAP@R" in said
+    assert "digits softmax 0: corruptions, ood, subpopulation: measured" in said
+    assert head.exists()
     assert "digits guided 0: corruptions, ood, subpopulation: measured" in said
     modules = ("corruptions", "ood", "subpopulation", "maps")
     found = stored(project)
@@ -52,8 +58,9 @@ def test_all_modules_of_two_methods(project: Path, scheduler: str) -> None:
     assert "auroc_energy.permuted" not in scores["digits guided ood"]
     assert scores["digits pixels subpopulation"]["worst_class_recall"] > 0.5
 
-    said = compared(project, scheduler, "--robustness", "all", "--class-splits", "245983")
+    said = compared(project, scheduler, "--class-splits", "245983,983245")
     assert "digits~classes_245983 guided 0: unseen: measured" in said
+    assert "2 runs: 0 finished before, 2 to do" in said  # (the same classes are one choice)
     unseen = {name for name in stored(project) if "~" in name}
     assert unseen == {f"digits~classes_245983 {one} unseen" for one in methods}
 
@@ -73,8 +80,14 @@ def test_all_modules_of_two_methods(project: Path, scheduler: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--robustness", "ood,mapps"], ["unknown module 'mapps'", "did you mean maps?"]),
+        (
+            ["--robustness", "ood,mapps"],
+            ["unknown module of --robustness 'mapps'; did you mean maps?", "known: corruptions"],
+        ),
+        (["--robustness", ""], ["--robustness is given, but names nothing", "all"]),
+        (["--robustness", "ood,unseen"], ["unseen classes are measured by --class-splits"]),
         (["--robustness", "ood", "--no-weights"], ["--no-weights"]),
+        (["--class-splits", " ,"], ["--class-splits is given, but names nothing", "245983"]),
         (["--class-splits", "24x"], ["class in --class-splits", "'24x'"]),
         (["--robustness", "maps", "--params", "evaluation.split=validation"], ["test images"]),
         (["--robustness", "maps", "--params", "evaluation.batch_statistics=true"], ["adapts"]),

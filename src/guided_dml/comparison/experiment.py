@@ -10,19 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kedro.runner import SequentialRunner
 
+from guided_dml.comparison.class_splits import class_splits_of
 from guided_dml.comparison.cluster import cluster, each, reason, workers_of
 from guided_dml.comparison.measurements import Measured, measured
-from guided_dml.comparison.measuring import (
-    Measurement,
-    has_network,
-    measure,
-    measurements,
-)
-from guided_dml.comparison.plan import Plan, Run, announce, class_splits_of, plan_data_set
+from guided_dml.comparison.measuring import Measurement, measure, measurements
+from guided_dml.comparison.plan import Plan, Run, announce, plan_data_set
 from guided_dml.comparison.records import RunRecord, finished
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.upload import Uploader
-from guided_dml.comparison.worker import compute
+from guided_dml.comparison.worker import compute, has_network
 from guided_dml.errors import InputError
 from guided_dml.progress import progress_bar
 from guided_dml.robustness.protocol import check_protocol
@@ -177,7 +173,9 @@ def _missing(outcome: Outcome, how: How, say: Say) -> list[Run]:
     missing, lacking, without = [], [], []
     for planned in [run for plan in outcome.plans for run in plan.runs]:
         record = finished(outcome.project, planned.id)
-        bare = bool(how.modules) and not has_network(outcome.project, planned)
+        keys = outcome.plan_of(planned).about.robustness
+        left = set(how.modules) - measured(outcome.project, planned.id, keys).keys()
+        bare = bool(left) and not has_network(outcome.project, planned)
         if record is None or (how.refresh and (record.lacking or bare)):
             missing.append(planned)
             continue

@@ -25,9 +25,6 @@ from guided_dml.comparison.worker import NETWORK, alone, quiet
 from guided_dml.inference.card import Card
 from guided_dml.provenance import git_state
 
-#: Where the catalog keeps the cards of networks.
-CARDS = Path("data/08_reporting/comparison/cards")
-
 
 class Measurement(NamedTuple):
     """Modules to be measured of one run, or of raw pixels under the run's parameters.
@@ -54,11 +51,6 @@ class Measurement(NamedTuple):
         """What a person is told of it."""
         whose = f"{self.run.data_set} raw pixels" if self.of_pixels else self.run.name
         return f"{whose}: {', '.join(self.modules)}"
-
-
-def has_network(project: Path, run: Run) -> bool:
-    """Return whether the trained network of a run is stored."""
-    return (project / CARDS / f"{run.id}.json").exists()
 
 
 def measurements(

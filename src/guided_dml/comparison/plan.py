@@ -15,7 +15,7 @@ from guided_dml.comparison.measurements import UNSEEN, module_keys
 from guided_dml.comparison.records import About, hash_of, place, set_of, settings_key
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.tuned import read_tuned, tuned_file
-from guided_dml.errors import InputError, known
+from guided_dml.errors import InputError
 from guided_dml.lineage import check_fit, content_hash
 from guided_dml.methods import METHODS
 from guided_dml.parameters import defining, validated
@@ -110,7 +110,7 @@ def plan_data_set(
         InputError: A parameter is wrong, raw data are missing, or a method is not tuned.
     """
     quiet = merged(overrides, {"tracking": False})
-    version = _prepare(project, data_set, quiet)
+    version = prepare(project, data_set, quiet)
     with session(project, data_set, overrides) as (_, context):
         catalog, parameters = context.catalog, context.config_loader["parameters"]
         common = _common(validated(parameters).compute)
@@ -160,40 +160,6 @@ def plan_data_set(
     return Plan(runs, about, shared.tracking)
 
 
-def class_splits_of(
-    project: Path, data_set: str, splits: Sequence[str], overrides: Nested
-) -> list[Nested]:
-    """Return parameters for each choice of classes to train on; none changes nothing.
-
-    Args:
-        project: The project's folder.
-        data_set: Whose classes.
-        splits: Digits, which stand for the numbers of classes, or names joined by ``+``.
-        overrides: Parameters on top of the environment's.
-
-    Raises:
-        InputError: There is no such class.
-    """
-    if not splits:
-        return [{}]
-    quiet = merged(overrides, {"tracking": False})
-    version = _prepare(project, data_set, quiet)
-    with session(project, data_set, quiet) as (_, context):
-        catalog = context.catalog
-        catalog["classes"]._version = Version(version, None)
-        classes = catalog.load("classes")
-    return [{"data": {"classes": _split(split, classes)}} for split in splits]
-
-
-def _split(split: str, classes: list[str]) -> list[str]:
-    if split.isdecimal() and split not in classes:
-        known(f"class number in --class-splits {split}", split, map(str, range(len(classes))))
-        return [classes[int(number)] for number in split]
-    names = split.split("+")
-    known(f"class in --class-splits {split}", names, classes)
-    return names
-
-
 def announce(catalog: Any, plans: list[Plan]) -> None:
     """Let the report be about this comparison."""
     catalog.save("comparisons", {plan.about.id: plan.about.stored() for plan in plans})
@@ -208,7 +174,7 @@ def _common(compute: ComputeParameters) -> Nested:
     return {"compute": {"precision": precision, "threads": compute.threads or 1}}
 
 
-def _prepare(project: Path, data_set: str, parameters: Nested) -> str:
+def prepare(project: Path, data_set: str, parameters: Nested) -> str:
     """Return the version of the prepared data that fit the parameters; make it, if need be."""
     with session(project, data_set, parameters) as (opened, context):
         asked = validated(context.config_loader["parameters"])

@@ -10,9 +10,16 @@ from time import perf_counter
 from typing import Any
 
 from guided_dml.comparison.plan import Run
-from guided_dml.comparison.records import RunRecord, finished, settings_key, way
+from guided_dml.comparison.records import (
+    SCOREBOARD,
+    RunRecord,
+    finished,
+    settings_key,
+    way,
+)
 from guided_dml.comparison.sessions import InMemoryRunner, Nested, session
 from guided_dml.errors import InputError
+from guided_dml.methods import METHODS
 from guided_dml.parameters import validated
 from guided_dml.provenance import (
     git_state,
@@ -27,6 +34,14 @@ NETWORK = ("weights", "head", "reference_embeddings")
 
 #: A session is alone in its process: hooks and PyTorch's switches are shared.
 alone = threading.Lock()
+
+
+def has_network(project: Path, run: Run) -> bool:
+    """Return whether all that measures a run without its training is stored."""
+    parts = [name for name in NETWORK if name != "head" or METHODS[run.method].classifies]
+    files = [f"weights/{run.id}/{name}.safetensors" for name in parts]
+    files += [f"cards/{run.id}.json", f"embeddings/{run.id}.safetensors"]
+    return all((project / SCOREBOARD.parent / file).exists() for file in files)
 
 
 def compute(project: str, planned: Run, store: bool = True, weights: bool = False) -> RunRecord:
@@ -51,7 +66,8 @@ def compute(project: str, planned: Run, store: bool = True, weights: bool = Fals
     with alone, session(Path(project), planned.data_set, planned.parameters) as (opened, context):
         quiet()
         done = finished(Path(project), planned.id) if store else None
-        if done and not done.lacking:  # (by another comparison at the same time)
+        whole = not weights or has_network(Path(project), planned)
+        if done and not done.lacking and whole:  # (by another comparison at the same time)
             return done
         parameters = context.config_loader["parameters"]
         if settings_key(validated(parameters), method, planned.data_version) != planned.settings:
@@ -88,7 +104,7 @@ def quiet() -> None:
 
 
 def _store_network(catalog: Any, planned: Run, results: dict[str, Any]) -> None:
-    """Store what scores a run again without its training; the card, which comes last, says so."""
+    """Store what scores a run again without its training."""
     parts = {name: results.get(f"{planned.method}.{name}") for name in NETWORK}
     tensors = {f"{planned.id}/{name}": part for name, part in parts.items() if part}
     catalog.save("scoreboard_weights", tensors)
