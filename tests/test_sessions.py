@@ -241,6 +241,24 @@ def test_what_was_made_with_other_parameters_is_refused(
     assert {path.name for path in (finished / "data").rglob("*Z")} == before
 
 
+def test_some_of_the_classes_are_not_taken_for_all(finished: Path) -> None:
+    classes = {"data": SMALL["data"] | {"classes": ["2", "4", "5"]}}
+    saved = run(finished, "ingestion", params=classes)
+    words = rf'{saved}.* data.classes=\["2", "4", "5"\], now it is null; .*ingestion.* train_images'
+    with pytest.raises(InputError, match=words):
+        run(finished, "triplets")
+    run(finished, "ingestion")
+
+
+def test_images_of_another_data_set_are_looked_for_before_the_first_step(finished: Path) -> None:
+    before = {path.name for path in (finished / "data").rglob("*Z")}
+    others = {"robustness": {"ood": "noise+mnist", "queries": 20}}
+    words = r"robustness\.ood: no images of 'mnist' .* kedro run --env=mnist --pipelines=ingestion"
+    with pytest.raises(InputError, match=words):
+        run(finished, "robustness", params=others)
+    assert {path.name for path in (finished / "data").rglob("*Z")} == before
+
+
 def test_how_well_it_was_trained_and_other_methods_do_not_matter(finished: Path) -> None:
     student = SMALL["student"] | {"epochs": 9, "learning_rate": 0.5, "similarity": "cosine"}
     others = {"margin": {"normalise_embeddings": True}, "gemini": {"epochs": 9, "margin": 9.0}}

@@ -12,7 +12,8 @@ warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is depreca
 
 write_atomically()
 
-HOOKS = (ParameterHooks(), VersionHooks(), ProgressHooks(), TrackingHooks())
+# (the last with tryfirst is called first: wrong parameters are told before missing versions)
+HOOKS = (VersionHooks(), ParameterHooks(), ProgressHooks(), TrackingHooks())
 
 CONFIG_LOADER_CLASS = DataSetConfigLoader
 

@@ -9,6 +9,8 @@ from sklearn.metrics import recall_score
 from torch import Tensor
 
 from guided_dml.metrics.retrieval import retrieval_scores
+from guided_dml.pipelines.ingestion.choosing import Choice
+from guided_dml.pipelines.ingestion.choosing import long_tail as training_tail
 from guided_dml.robustness.subpopulation import long_tail, subpopulation_scores
 
 
@@ -77,6 +79,16 @@ def test_order_and_choice_come_from_the_seed() -> None:
     assert other is not None
     assert first[0] == again[0] != other[0]
     np.testing.assert_array_equal(first[1], again[1])
+
+
+def test_tail_of_a_gallery_is_another_than_that_of_the_training() -> None:
+    labels = np.repeat(np.arange(10), 20)
+    digits = Choice(labels, [*"0123456789"])
+    for seed in range(5):
+        found = long_tail(labels, 10, seed, smallest=2)
+        assert found is not None
+        trained = training_tail(digits, np.arange(len(labels)), None, 10, seed)
+        assert [str(label) for label in found[0]] != [*trained]
 
 
 def test_classes_too_small_for_a_tail_have_none() -> None:

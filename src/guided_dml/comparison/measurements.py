@@ -26,7 +26,7 @@ from guided_dml.comparison.records import (
 from guided_dml.errors import InputError
 from guided_dml.lineage import content_hash
 from guided_dml.methods import pipeline_of
-from guided_dml.robustness.names import MADE_SETS, MODULES
+from guided_dml.robustness.names import MODULES, other_sets
 
 #: Images of the classes that are not trained on.
 UNSEEN = ("unseen_train_images", "unseen_test_images")
@@ -93,7 +93,7 @@ def _other_images(catalog: Any, ood: str) -> list[str]:
     from guided_dml.robustness.corruptions import hash_of_images
     from guided_dml.robustness.other_sets import stored_images
 
-    named = [name for name in ood.split("+") if name not in MADE_SETS]
+    named = other_sets(ood)
     stored = catalog.load("other_images") if named else {}
     return [hash_of_images(stored_images(stored, name)[0]) for name in named]
 

@@ -15,6 +15,7 @@ from guided_dml import lineage
 from guided_dml.errors import InputError, known, one_of
 from guided_dml.lineage import Versioned, stored_file, stored_files, stored_versions, versioned
 from guided_dml.parameters import defining, validated
+from guided_dml.robustness.names import other_sets
 
 #: Kept in partitions, one a run of a comparison.
 COMPARED = ("comparisons", "scoreboard", "scoreboard_embeddings", "scoreboard_images")
@@ -62,6 +63,8 @@ class VersionHooks:
             self._choose({name: stored[name] for name in together}, asked)
         files = stored_files(self._catalog, read)
         lineage.check_fit(files, {name: _makers(name) for name in files}, self._parameters)
+        if "other_images" in read:
+            self._check_other_images()
 
     @hook_impl(tryfirst=True)
     def before_dataset_saved(self, dataset_name: str, node: Node) -> None:
@@ -87,17 +90,28 @@ class VersionHooks:
         every = self._parameters.items()
         return {name: value for name, value in every if f"{name}.".startswith(read)}
 
+    def _check_other_images(self) -> None:
+        """Look for the images of other data sets before the first step, not when it reads them."""
+        named = other_sets(self._parameters["robustness.ood"])
+        if named:
+            from guided_dml.robustness.other_sets import versions_of
+
+            there = self._catalog.exists("other_images")
+            stored = self._catalog.load("other_images") if there else {}
+            for name in named:
+                versions_of(stored, name)
+
     def _choose(self, datasets: dict[str, Versioned], asked: dict[str, str]) -> None:
         """Pin what one step saved together: to the version asked for, or to the newest whole."""
         stored = {name: stored_versions(dataset) for name, dataset in datasets.items()}
         versions = [asked[name] for name in datasets if name in asked]
         versions += sorted(set.intersection(*map(set, stored.values())), reverse=True)
         if not versions:
-            missing = [name for name in stored if not stored[name]] or list(stored)
+            missing = sorted(name for name in stored if not stored[name])
+            what = ", no ".join(missing) or " with ".join(sorted(stored))
             raise InputError(
-                f"no {' with '.join(missing)} is stored for the data set {self._dataset}; first "
-                f"run the pipeline {one_of(_makers(missing[0]))}, or all of it with a plain "
-                "kedro run"
+                f"no {what} is stored for the data set {self._dataset}; first run the pipeline "
+                f"{one_of(_makers(min(missing or stored)))}, or all of it with a plain kedro run"
             )
         for name in sorted(datasets, key=lambda name: name not in asked):
             version = asked.get(name, versions[0])

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from guided_dml.errors import known
+from guided_dml.errors import InputError, known
 
 #: The parts that it is measured in.
 MODULES = {
@@ -126,3 +126,20 @@ def chosen_sets(ood: str, data_set: str, data_sets: Iterable[str]) -> list[str]:
     asked = list(dict.fromkeys(ood.split("+")))
     known("set in robustness.ood", asked, {*MADE_SETS, *data_sets} - {data_set})
     return asked
+
+
+def other_sets(ood: str) -> list[str]:
+    """Return the other data sets among the out-of-distribution sets of ``robustness.ood``."""
+    return [name for name in dict.fromkeys(ood.split("+")) if name not in MADE_SETS]
+
+
+def check_domain(domain: str | None, data_set: str) -> None:
+    """Refuse a data set as another domain of itself.
+
+    Raises:
+        InputError: It is the one of ``robustness.domain``.
+    """
+    if domain == data_set:
+        raise InputError(
+            f"robustness.domain: {domain!r} given, which is the data set itself; set it to null"
+        )

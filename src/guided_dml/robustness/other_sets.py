@@ -130,6 +130,17 @@ def stored_images(stored: Stored, name: str) -> tuple[Images, str]:
     Raises:
         InputError: There are none.
     """
+    found = {place: load()["images"] for place, load in versions_of(stored, name).items()}
+    place = max(found, key=lambda place: (len(found[place]), place))
+    return found[place].numpy(), place.strip("/").split("/")[-1]
+
+
+def versions_of(stored: Stored, name: str) -> Stored:
+    """Return what loads the versions of a data set's test images.
+
+    Raises:
+        InputError: There are none.
+    """
     versions = {place: load for place, load in stored.items() if place.split("/")[0] == name}
     if not versions:
         known = one_of({*MADE_SETS, *(place.split("/")[0] for place in stored)})
@@ -137,9 +148,7 @@ def stored_images(stored: Stored, name: str) -> tuple[Images, str]:
             f"robustness.ood: no images of {name!r} are stored; first run kedro run --env={name} "
             f"--pipelines=ingestion; there are: {known}"
         )
-    found = {place: load()["images"] for place, load in versions.items()}
-    place = max(found, key=lambda place: (len(found[place]), place))
-    return found[place].numpy(), place.strip("/").split("/")[-1]
+    return versions
 
 
 def _with_channels(images: Images, channels: int) -> Images:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from guided_dml.blocks import ComputeParameters, EvaluationParameters
 from guided_dml.inference.card import Card
-from guided_dml.robustness.protocol import check_protocol
 from guided_dml.types import Tensors
 
 if TYPE_CHECKING:
@@ -223,13 +222,8 @@ def _embedder(
     evaluation: EvaluationParameters,
     compute: ComputeParameters,
 ) -> Embed:
-    """Return what embeds images as the references and the queries were embedded.
-
-    Raises:
-        InputError: They were embedded in a way that adapts to what is shown.
-    """
+    """Return what embeds images as the references and the queries were embedded."""
     from guided_dml.robustness.embedders import embedder
     from guided_dml.training.policy import Policy
 
-    check_protocol(evaluation)
     return embedder(weights, card, Policy.of(compute), evaluation.batch_size)
