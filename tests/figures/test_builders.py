@@ -116,7 +116,7 @@ def test_sheet_marks_neighbours_of_another_class(images: LabelledImages) -> None
     ]
     colours = [text.get_color() for text in texts[::2]]
     assert [colour == WRONG for colour in colours] == [False, False, False, False, True, False]
-    shown = [image.get_array().shape for image in figure.axes[0].images]
+    shown = [np.asarray(image.get_array()).shape for image in figure.axes[0].images]
     assert shown == 6 * [(6, 4, 3)]
     assert drawn(figure).std() > 0
 

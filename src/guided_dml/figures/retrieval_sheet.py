@@ -79,8 +79,9 @@ def _show(
     drawn.set_data(image)
     drawn.set_clim(0, 255)
     panel.add_image(drawn)
-    line = {"edgecolor": colour, "linewidth": 2.5 if colour == WRONG else 1}
-    panel.add_patch(Rectangle((left, top), 2 * half_wide, 2 * half_high, fill=False, **line))
+    frame = Rectangle((left, top), 2 * half_wide, 2 * half_high, fill=False, edgecolor=colour)
+    frame.set_linewidth(2.5 if colour == WRONG else 1)
+    panel.add_patch(frame)
     panel.text(x, top - 0.04, caption, fontsize=7, color=colour, ha="center", va="bottom")
     name = short(image_title(pictures.names[index]), 16)
     panel.text(x, bottom + 0.04, name, fontsize=6, color="#555", ha="center", va="top")
