@@ -21,7 +21,7 @@ def progress_bar(description: str, total: int | None, unit: str = "images") -> "
         desc=description,
         total=total,
         unit="",
-        unit_scale=True,
+        unit_scale=total is None or total >= 1000,
         bar_format=f"{{desc}} |{{bar}}| {counts}",  # (at 80 columns there is a bar left)
         disable=True if os.environ.get("TQDM_DISABLE") else None,
         leave=False,

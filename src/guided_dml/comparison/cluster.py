@@ -72,9 +72,7 @@ def _local(workers: int | None, most: int, threads: int) -> Iterator[Client]:
     of_workers = {
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
-        # They share the terminal with this process, which speaks for all; a lost worker shows as
-        # its run's failure.
-        "TQDM_DISABLE": "1",
+        # A lost worker shows as its run's failure.
         "DASK_LOGGING__DISTRIBUTED": "critical",
         # Dask looks at the stack a hundred times a second, which slows small steps down.
         "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
@@ -82,8 +80,11 @@ def _local(workers: int | None, most: int, threads: int) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # They share the terminal with this process, which speaks for all (and takes over the others).
+    quiet = {"TQDM_DISABLE": "1"}
+    environments = {"pre-spawn-environ": of_workers, "environ": quiet}
     with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": of_workers}),
+        dask.config.set({f"distributed.nanny.{name}": env for name, env in environments.items()}),
         LocalCluster(
             n_workers=count,
             threads_per_worker=1,

@@ -218,6 +218,8 @@ def _work_off(
     say: Say,
 ) -> None:
     """Do work on the cluster, its arguments the project, the job and the rest; say how it went."""
+    if not jobs:
+        return
     project, *rest = arguments
     sent = ((job, (project, job, *rest)) for job in jobs)
     begin = monotonic()
