@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 
 import torture
-from conftest import checkpoint_every_epoch, copy_of_project
+from conftest import checkpoint_every_epoch, copy_of_project, run
+from guided_dml.parameters import flat
 
 #: A run that takes a few seconds after its imports.
-COMMAND = [
-    sys.executable,
-    "-m",
-    "guided_dml",
-    "--params",
-    "gemini.epochs=6,student.epochs=6,student.backbone=small_cnn,data.images_per_class=40",
-]
+PARAMETERS = {
+    "gemini": {"epochs": 6},
+    "student": {"epochs": 6, "backbone": "small_cnn"},
+    "data": {"images_per_class": 40},
+}
+COMMAND = [sys.executable, "-m", "guided_dml", "--params"]
+COMMAND += [",".join(f"{name}={value}" for name, value in flat(PARAMETERS))]
 
 
 def has_checkpoint(name: str) -> torture.Moment:
@@ -29,7 +30,7 @@ def has_checkpoint(name: str) -> torture.Moment:
 def test_killed_runs_lose_nothing_and_leave_nothing_behind(tmp_path: Path) -> None:
     whole, project = (copy_of_project(tmp_path / name) for name in ("whole", "killed"))
     checkpoint_every_epoch(project)
-    torture.succeeded(whole, torture.start(whole, COMMAND))
+    run(whole, params=PARAMETERS)
     for name in ("gemini", "guided"):
         assert torture.killed(project, COMMAND, has_checkpoint(name))
         assert torture.check_whole(project) > 0

@@ -216,7 +216,10 @@ def kedro(project: Path, *arguments: str) -> Result:
         ),
     ],
 )
-def test_bad_input_is_one_message(project: Path, arguments: list[str], words: list[str]) -> None:
+def test_bad_input_is_one_message(
+    project: Path, arguments: list[str], words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guided_dml.comparison.cluster.PATIENCE", 1)
     result = kedro(project, "compare", *arguments)
     assert result.exit_code == 1
     assert "Traceback" not in result.stderr
