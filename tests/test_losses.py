@@ -4,10 +4,12 @@ import math
 
 import pytest
 import torch
+from pytorch_metric_learning import distances as pml_distances
+from pytorch_metric_learning import losses as pml_losses
 from torch import Tensor
 
 from devices import DEVICES, DTYPES
-from guided_dml.losses import distances, gemini_loss, guidance_loss
+from guided_dml.losses import distances, gemini_loss, guidance_loss, triplet_loss
 
 
 def norm(values: list[float]) -> float:
@@ -96,3 +98,36 @@ def test_guidance_losses_against_a_loop(device: str, dtype: torch.dtype) -> None
     for name, value in expected.items():
         loss = guidance_loss(name, 1.5)(student, teacher)  # type: ignore[arg-type]
         assert loss.item() == pytest.approx(value, rel=1e-6), name
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spread", [0.0, 0.01, 1.0, 100.0])
+@pytest.mark.parametrize("classes", [1, 3, 40])
+def test_triplet_loss_and_its_gradient_are_those_of_every_triplet(
+    device: str, dtype: torch.dtype, spread: float, classes: int
+) -> None:
+    source = torch.Generator().manual_seed(2)
+    labels = torch.randint(classes, (40,), generator=source).to(device)
+    points = torch.randn(40, 3, generator=source).to(device, dtype) * spread
+    points[5] = points[6]
+    plain = pml_distances.LpDistance(normalize_embeddings=False)
+    gradients, values = [], []
+    for loss in (
+        pml_losses.TripletMarginLoss(margin=1.0, distance=plain),
+        lambda *batch: triplet_loss(*batch, margin=1.0),
+    ):
+        embeddings = points.clone().requires_grad_()
+        value = loss(embeddings, labels)
+        value.backward()
+        values.append(value.item())
+        gradients.append(embeddings.grad)
+    assert values[1] == pytest.approx(values[0], rel=1e-5, abs=1e-6)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-6)
+
+
+def test_triplets_that_keep_the_margin_cost_nothing() -> None:
+    embeddings = torch.tensor([[0.0], [1.0], [5.0], [6.0]])
+    labels = torch.tensor([0, 0, 1, 1])
+    assert triplet_loss(embeddings, labels, margin=3.0) == 0  # (4 apart, 1 within: 3 kept just so)
+    assert triplet_loss(embeddings, labels, margin=3.5) == pytest.approx(0.5)

@@ -1,4 +1,4 @@
-"""GEMINI's cost (Eq. 5), and the similarities S that guide the student."""
+"""GEMINI's cost (Eq. 5), the similarities S that guide the student, and the triplet loss."""
 
 from __future__ import annotations
 
@@ -52,6 +52,36 @@ def distances(first: Tensor, second: Tensor) -> Tensor:
     """
     lengths: Tensor = torch.linalg.vector_norm(first - second, dim=1)
     return lengths
+
+
+def triplet_loss(embeddings: Tensor, labels: Tensor, *, margin: float) -> Tensor:
+    """Return the mean violation of those triplets of a batch that violate a margin.
+
+    All anchors, positives and negatives: ``||z_a - z_p|| - ||z_a - z_n|| + margin`` (Schroff et al.
+    2015, the mean over those above 0), what pytorch-metric-learning's TripletMarginLoss gives. The
+    sum is linear in the distances, and counting in sorted rows says how often each is in it: N^2
+    numbers in place of the N^3 triplets, which are 11 million in a batch of 500.
+
+    Args:
+        embeddings: float ``[N, D]``.
+        labels: int64 ``[N]``.
+        margin: How much farther than the positive the negative has to be.
+
+    Returns:
+        A scalar; 0 where no triplet violates the margin.
+    """
+    between = torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist")
+    same = labels[:, None] == labels
+    positive = same.clone().fill_diagonal_(False)
+    with torch.no_grad():
+        limits = (between + margin).where(positive, torch.inf)
+        nearer = torch.searchsorted(between.where(~same, torch.inf).sort().values, limits)
+        kept = torch.searchsorted(limits.sort().values, between, right=True)
+        as_positive = nearer.where(positive, 0)
+        as_negative = (positive.sum(1, keepdim=True) - kept).where(~same, 0)
+        violations = as_positive.sum()
+        often = (as_positive - as_negative).to(between.dtype) / violations.clamp(min=1)
+    return (often * between).sum() + margin * violations.clamp(max=1)
 
 
 def spread(points: Tensor) -> Tensor:

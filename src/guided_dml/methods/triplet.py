@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from guided_dml.blocks import Method, Positive, Task
@@ -21,8 +22,6 @@ class Triplet(Method):
 
     def objective(self, task: Task) -> Objective:
         """Return the loss over all triplets of a batch."""
-        from pytorch_metric_learning import distances, losses
+        from guided_dml.losses import triplet_loss
 
-        plain = distances.LpDistance(normalize_embeddings=False)
-        loss: Objective = losses.TripletMarginLoss(margin=self.margin, distance=plain)
-        return loss
+        return partial(triplet_loss, margin=self.margin)
