@@ -47,7 +47,7 @@ def test_ahead_of_all_in_all_outcomes_is_supported() -> None:
 def test_one_outcome_or_one_baseline_is_enough_against_it() -> None:
     against = verdict({"A": runs(0.05), "B": runs(0.05, margin=-0.02)})
     assert against.verdict == "not supported"
-    assert against.reason == "less than a point ahead of margin in B"
+    assert against.reason == "B: less than a point ahead of margin"
     assert verdict({"A": runs(-0.05)}).verdict == "not supported"
 
 
@@ -59,7 +59,7 @@ def test_a_small_lead_that_is_sure_supports() -> None:
 def test_wide_intervals_cannot_tell() -> None:
     found = verdict({"A": runs(0.02, spread=0.05)})
     assert found.verdict == "cannot tell"
-    assert found.reason.startswith("not surely ahead of")
+    assert found.reason.startswith("A: not surely ahead of ")
 
 
 @pytest.mark.parametrize("seeds", [0, 1, 2, 4])

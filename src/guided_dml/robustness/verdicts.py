@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from guided_dml.metrics.statistics import PairedTest, holm, paired_test
@@ -82,18 +82,28 @@ def verdict(outcomes: Mapping[str, Runs]) -> Verdict:
     missing = _missing(found)
     if missing:
         return Verdict("cannot tell", missing)
-    each = {
-        f"{method} in {title}": tested[method]
-        for title, tested in found.items()
-        for method in BASELINES
-    }
-    open_to_doubt = [name for name, lead in each.items() if not lead.surely]
+    open_to_doubt = _those(found, lambda lead: not lead.surely)
     if not open_to_doubt:
         return Verdict("supported", f"ahead of all {len(BASELINES)} baselines, Holm p < 0.05")
-    behind = [name for name, lead in each.items() if lead.at_most_a_point]
+    behind = _those(found, lambda lead: lead.at_most_a_point)
     if behind:
-        return Verdict("not supported", f"less than a point ahead of {_listed(behind)}")
-    return Verdict("cannot tell", f"not surely ahead of {_listed(open_to_doubt)}")
+        return Verdict("not supported", _told("less than a point ahead of", behind))
+    return Verdict("cannot tell", _told("not surely ahead of", open_to_doubt))
+
+
+def _those(
+    found: Mapping[str, Mapping[str, Lead]], fits: Callable[[Lead], bool]
+) -> dict[str, list[str]]:
+    """Return the baselines that guided has such a lead over, by the outcomes that have some."""
+    chosen = {
+        title: [method for method in BASELINES if fits(tested[method])]
+        for title, tested in found.items()
+    }
+    return {title: methods for title, methods in chosen.items() if methods}
+
+
+def _told(what: str, methods: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{title}: {what} {_listed(names)}" for title, names in methods.items())
 
 
 def _missing(found: Mapping[str, Mapping[str, Lead]]) -> str:
