@@ -106,8 +106,10 @@ def test_a_recipe_is_a_name(name: object) -> None:
         loaded(PROJECT / "conf", "cifar10", recipe=name)
 
 
-def test_what_was_read_is_a_copy_and_nobody_elses() -> None:
+def test_files_are_read_once_and_everybody_has_a_copy(project: Path) -> None:
     options: dict[str, Any] = CONFIG_LOADER_ARGS
-    loader = DataSetConfigLoader(str(PROJECT / "conf"), **options)
+    loader = DataSetConfigLoader(str(project / "conf"), **options)
+    before = loader["parameters"]["student"]["epochs"]
+    (project / "conf" / "base" / "parameters.yml").write_text("student: {epochs: 99}")
     loader["parameters"]["student"]["epochs"] = -1
-    assert loader["parameters"]["student"]["epochs"] > 0
+    assert loader["parameters"]["student"]["epochs"] == before

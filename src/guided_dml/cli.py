@@ -226,7 +226,7 @@ def _listed(option: str, asked: str | None, example: str) -> list[str]:
 
 def _modules(asked: str | None) -> list[str]:
     """Return the modules of robustness that are asked for."""
-    names = _listed("--robustness", asked, "corruptions,ood, or all")
+    names = _listed("--robustness", asked, "corruptions,ood (or all)")
     if "unseen" in names:
         raise InputError(
             "--robustness: unseen classes are measured by --class-splits, which trains on some "

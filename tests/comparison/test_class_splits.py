@@ -30,3 +30,11 @@ def test_choices_are_numbers_or_names_and_each_counts_once() -> None:
 def test_what_leaves_nothing_to_measure_is_refused(split: str, images: int, words: str) -> None:
     with pytest.raises(InputError, match=words):
         choices(["245983", split], DIGITS, np.repeat(np.arange(10), [20] * 9 + [images]))
+
+
+def test_digits_stand_for_ten_classes_at_most() -> None:
+    names = [f"c{number}" for number in range(12)]
+    labels = np.repeat(np.arange(12), 16)
+    with pytest.raises(InputError, match=r"12: a digit stands for .* there are 12; .*c0\+c1"):
+        choices(["12"], names, labels)
+    assert choices(["c1+c11"], names, labels) == [["c1", "c11"]]

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from conftest import kedro, tracked_runs
+from guided_dml.comparison.plan import Run
 from guided_dml.comparison.records import SCOREBOARD
+from guided_dml.comparison.worker import has_network
 
 TINY = (
     "data.images_per_class=30,gemini.epochs=2,student.backbone=small_cnn,student.epochs=3,"
@@ -43,7 +45,7 @@ def test_all_modules_of_two_methods(project: Path, scheduler: str) -> None:
     # (nothing is trained again but what lacks a part of its network)
     assert "2 runs: 1 finished before, 1 to do" in said
     assert "digits softmax 0: MAP@R" in said
-    assert "digits softmax 0: corruptions, ood, subpopulation: measured" in said
+    assert "digits softmax 0: corruptions, ood, subpopulation, maps: measured" in said
     assert head.exists()
     assert "digits guided 0: corruptions, ood, subpopulation: measured" in said
     modules = ("corruptions", "ood", "subpopulation", "maps")
@@ -78,6 +80,29 @@ def test_all_modules_of_two_methods(project: Path, scheduler: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "lost"),
+    [
+        ("softmax", "weights/{}/head.safetensors"),
+        ("guided", "weights/{}/weights.safetensors"),
+        ("guided", "weights/{}/reference_embeddings.safetensors"),
+        ("guided", "cards/{}.json"),
+        ("guided", "embeddings/{}.safetensors"),
+    ],
+)
+def test_a_network_is_there_with_all_its_parts(tmp_path: Path, method: str, lost: str) -> None:
+    run = Run("digits", "", "equal", method, 0, "key", "data", {}, {})
+    names = ["weights", "reference_embeddings", *(["head"] if method == "softmax" else [])]
+    files = [f"weights/{run.id}/{name}.safetensors" for name in names]
+    for file in [*files, f"cards/{run.id}.json", f"embeddings/{run.id}.safetensors"]:
+        path = tmp_path / SCOREBOARD.parent / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert has_network(tmp_path, run)
+    (tmp_path / SCOREBOARD.parent / lost.format(run.id)).unlink()
+    assert not has_network(tmp_path, run)
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
         (
@@ -87,6 +112,7 @@ def test_all_modules_of_two_methods(project: Path, scheduler: str) -> None:
         (["--robustness", ""], ["--robustness is given, but names nothing", "all"]),
         (["--robustness", "ood,unseen"], ["unseen classes are measured by --class-splits"]),
         (["--robustness", "ood", "--no-weights"], ["--no-weights"]),
+        (["--robustness", "ood", "--class-splits", "01"], ["--robustness in a command of its own"]),
         (["--class-splits", " ,"], ["--class-splits is given, but names nothing", "245983"]),
         (["--class-splits", "24x"], ["class in --class-splits", "'24x'"]),
         (["--robustness", "maps", "--params", "evaluation.split=validation"], ["test images"]),

@@ -118,6 +118,10 @@ def test_sheet_marks_neighbours_of_another_class(images: LabelledImages) -> None
     assert [colour == WRONG for colour in colours] == [False, False, False, False, True, False]
     shown = [np.asarray(image.get_array()).shape for image in figure.axes[0].images]
     assert shown == 6 * [(6, 4, 3)]
+    left, right, bottom, top = figure.axes[0].images[0].get_extent()
+    assert (bottom - top) / (right - left) == pytest.approx(6 / 4)
+    assert 0 < top < bottom  # (inches from the figure's top, as its axis has them)
+    assert figure.axes[0].get_ylim()[0] > figure.axes[0].get_ylim()[1] == 0
     assert drawn(figure).std() > 0
 
 

@@ -48,7 +48,7 @@ def choices(
     """Return the names of the classes in each choice; the same ones are chosen once.
 
     Args:
-        splits: Digits, which stand for the numbers of classes, or names joined by ``+``.
+        splits: Digits, each the number of one of up to ten classes, or names joined by ``+``.
         classes: All names.
         labels: Of all test images.
 
@@ -74,6 +74,11 @@ def choices(
 
 def _split(split: str, classes: list[str]) -> list[str]:
     if split.isdecimal() and split not in classes:
+        if len(classes) > 10:
+            raise InputError(
+                f"--class-splits {split}: a digit stands for one of 10 classes, and there are "
+                f"{len(classes)}; name them, like {classes[0]}+{classes[1]}"
+            )
         known(f"class number in --class-splits {split}", split, map(str, range(len(classes))))
         names = [classes[int(number)] for number in split]
     else:

@@ -20,6 +20,7 @@ from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.upload import Uploader
 from guided_dml.comparison.worker import compute, has_network
 from guided_dml.errors import InputError
+from guided_dml.parameters import validated
 from guided_dml.progress import progress_bar
 from guided_dml.robustness.protocol import check_protocol
 
@@ -115,17 +116,23 @@ def compare(
         raise InputError(
             f"--seeds: {seeds} given; at least one is needed, {MOST_SEEDS} at most are planned"
         )
+    if class_splits and robustness:
+        raise InputError(
+            "--class-splits measures how networks do on classes that they were not trained on, "
+            "and nothing else; give --robustness in a command of its own"
+        )
     modules = ["unseen"] if class_splits else robustness
     if modules and not weights:
         raise InputError("--no-weights: the networks are needed to measure their robustness")
-    plans = []
-    for data_set in data_sets:
-        for chosen in class_splits_of(project, data_set, class_splits, overrides):
-            settings = merged(overrides, chosen), modules
-            plan = plan_data_set(project, data_set, protocol, methods, seeds, *settings)
-            if modules:
-                check_protocol(plan.about.parameters.evaluation)
-            plans.append(plan)
+    if modules:
+        _check_protocols(project, data_sets, overrides)
+    plans = [
+        plan_data_set(
+            project, data_set, protocol, methods, seeds, merged(overrides, chosen), modules
+        )
+        for data_set in data_sets
+        for chosen in class_splits_of(project, data_set, class_splits, overrides)
+    ]
     with session(project, data_sets[0], {}) as (_, context):
         announce(context.catalog, plans)
     how = How(workers, scheduler, refresh, weights, modules)
@@ -135,6 +142,13 @@ def compare(
     if outcome.finished:
         _report(project, plans, say)
     return outcome
+
+
+def _check_protocols(project: Path, data_sets: list[str], overrides: Nested) -> None:
+    """Refuse to measure robustness by a protocol that hides it, before anything is prepared."""
+    for data_set in data_sets:
+        with session(project, data_set, overrides) as (_, context):
+            check_protocol(validated(context.config_loader["parameters"]).evaluation)
 
 
 def _report(project: Path, plans: list[Plan], say: Say) -> None:
@@ -174,8 +188,8 @@ def _missing(outcome: Outcome, how: How, say: Say) -> list[Run]:
     for planned in [run for plan in outcome.plans for run in plan.runs]:
         record = finished(outcome.project, planned.id)
         keys = outcome.plan_of(planned).about.robustness
-        left = set(how.modules) - measured(outcome.project, planned.id, keys).keys()
-        bare = bool(left) and not has_network(outcome.project, planned)
+        known = measured(outcome.project, planned.id, {one: keys[one] for one in how.modules})
+        bare = len(known) < len(how.modules) and not has_network(outcome.project, planned)
         if record is None or (how.refresh and (record.lacking or bare)):
             missing.append(planned)
             continue

@@ -16,7 +16,7 @@ from guided_dml.comparison.records import About, hash_of, place, set_of, setting
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.tuned import read_tuned, tuned_file
 from guided_dml.errors import InputError
-from guided_dml.lineage import check_fit, content_hash
+from guided_dml.lineage import check_fit, content_hash, stored_versions
 from guided_dml.methods import METHODS
 from guided_dml.parameters import defining, validated
 
@@ -190,16 +190,20 @@ def prepare(project: Path, data_set: str, parameters: Nested) -> str:
 
 
 def _stored(catalog: Any, wanted: Nested, made_with: Nested) -> str | None:
-    """Return the newest version of the prepared data, if it is whole and as wanted."""
-    try:
-        report = catalog.load("data_report")
-        files = {name: Path(catalog[name]._get_load_path()) for name in SAVED_TOGETHER}
-        check_fit(files, dict.fromkeys(files, ("ingestion",)), made_with)
-    except (DatasetError, InputError):
-        return None
-    versions = {path.parent.name for path in files.values()}
-    as_wanted = wanted.items() <= (report | report["parameters"]).items()
-    return versions.pop() if len(versions) == 1 and as_wanted else None
+    """Return the newest version of the prepared data that is whole and as wanted."""
+    for version in stored_versions(catalog["data_report"]):
+        for name in SAVED_TOGETHER:
+            catalog[name]._version = Version(version, None)
+        try:
+            report = catalog.load("data_report")
+            files = {name: Path(catalog[name]._get_load_path()) for name in SAVED_TOGETHER}
+            check_fit(files, dict.fromkeys(files, ("ingestion",)), made_with)
+        except (DatasetError, InputError):
+            continue
+        as_wanted = wanted.items() <= (report | report["parameters"]).items()
+        if as_wanted and all(file.exists() for file in files.values()):
+            return version
+    return None
 
 
 def _shown_images(catalog: Any, queried: str) -> Nested:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,6 +90,8 @@ def compute(project: str, planned: Run, store: bool = True, weights: bool = Fals
         results = {name: kept.load() for name, kept in runner.results.items()}
         record = _record(planned, parameters, results, made_with | measured)
         if store:
+            # (what was measured of an earlier network is not of this one)
+            shutil.rmtree(Path(project) / SCOREBOARD / planned.id, ignore_errors=True)
             if weights:
                 _store_network(context.catalog, planned, results)
             embeddings = results[f"{method}.query_embeddings"]

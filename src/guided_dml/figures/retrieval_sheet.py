@@ -75,7 +75,7 @@ def _show(
     half_high, half_wide = (side * BOX / max(image.shape[:2]) / 2 for side in image.shape[:2])
     x, y = centre
     left, right, bottom, top = x - half_wide, x + half_wide, y + half_high, y - half_high
-    drawn = AxesImage(panel, cmap="gray", extent=(left, right, bottom, top))
+    drawn = AxesImage(panel, cmap="gray", origin="upper", extent=(left, right, bottom, top))
     drawn.set_data(image)
     drawn.set_clim(0, 255)
     panel.add_image(drawn)
