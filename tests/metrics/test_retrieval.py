@@ -198,7 +198,7 @@ def points_of(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Te
     return torch.from_numpy(rng.integers(lowest, 256, shape, np.uint8))
 
 
-@settings(deadline=None, max_examples=75)
+@settings(deadline=None, max_examples=150)
 @given(
     seed=st.integers(0, 2**32 - 1),
     dimension=st.sampled_from([1, 2, 3, 8, 15, 16, 17, 18, 33, 64, 130, 300]),

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from kedro.io import Version
 from numpy.typing import NDArray
 
-from guided_dml.comparison.plan import prepare
+from guided_dml.comparison.plan import pin, prepare
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.errors import InputError, known
 from guided_dml.robustness.unseen import possible_shots
@@ -35,8 +34,7 @@ def class_splits_of(
     version = prepare(project, data_set, every)
     with session(project, data_set, every) as (_, context):
         catalog = context.catalog
-        for name in ("classes", "test_images"):
-            catalog[name]._version = Version(version, None)
+        pin(catalog, version)
         labels = catalog.load("test_images")["labels"].numpy()
         found = choices(splits, catalog.load("classes"), labels)
     return [{"data": {"classes": names}} for names in found]

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from kedro.io import MemoryDataset, Version
+from kedro.io import MemoryDataset
 
 from guided_dml.comparison.measurements import (
     PIXELS,
@@ -18,7 +18,7 @@ from guided_dml.comparison.measurements import (
     pixels_place,
     steps_of,
 )
-from guided_dml.comparison.plan import SAVED_TOGETHER, Run
+from guided_dml.comparison.plan import Run, pin
 from guided_dml.comparison.records import About, GitState
 from guided_dml.comparison.sessions import InMemoryRunner, session
 from guided_dml.comparison.worker import NETWORK, alone, quiet
@@ -86,8 +86,7 @@ def measure(project: str, job: Measurement) -> list[Measured]:
     with alone, session(Path(project), job.run.data_set, job.run.parameters) as (_, context):
         quiet()
         catalog = context.catalog
-        for name in SAVED_TOGETHER:
-            catalog[name]._version = Version(job.run.versions["train_images"], None)
+        pin(catalog, job.run.versions["train_images"])
         given = _network(catalog, job) if not job.of_pixels else {}
         given |= {dataset_of(PIXELS, module): scores for module, scores in job.pixels.items()}
         for name, value in given.items():

@@ -117,9 +117,7 @@ def plan_data_set(
         shared = validated(merged(parameters, common))
         tuned = _tuned(project, shared.recipe, data_set, methods) if protocol == "tuned" else {}
         on_top = {method: merged(tuned.get(method, {}), quiet, common) for method in METHODS}
-        # Not what another run prepares meanwhile.
-        for name in SAVED_TOGETHER:
-            catalog[name]._version = Version(version, None)
+        pin(catalog, version)
         files = [Path(catalog[name]._get_load_path()) for name in PREPARED]
         files += [Path(file) for file in [shared.student.pretrained] if file]
         data_version = hash_of([content_hash(file) for file in files])
@@ -189,11 +187,16 @@ def prepare(project: Path, data_set: str, parameters: Nested) -> str:
     return version
 
 
+def pin(catalog: Any, version: str) -> None:
+    """Let all prepared data be of this version, not of one that another run makes meanwhile."""
+    for name in SAVED_TOGETHER:
+        catalog[name]._version = Version(version, None)
+
+
 def _stored(catalog: Any, wanted: Nested, made_with: Nested) -> str | None:
     """Return the newest version of the prepared data that is whole and as wanted."""
     for version in stored_versions(catalog["data_report"]):
-        for name in SAVED_TOGETHER:
-            catalog[name]._version = Version(version, None)
+        pin(catalog, version)
         try:
             report = catalog.load("data_report")
             files = {name: Path(catalog[name]._get_load_path()) for name in SAVED_TOGETHER}
