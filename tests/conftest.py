@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
 from kedro.runner import SequentialRunner
 
 from guided_dml.cli import cli
@@ -28,6 +29,9 @@ pytest_plugins = ["exported"]
 mpl.use("Agg")
 os.environ["KEDRO_DISABLE_TELEMETRY"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+# (once: each time costs most of a second, and all projects of the tests share the package)
+configure_project("guided_dml")
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -44,7 +48,6 @@ def run(project: Path, *pipelines: str, **options: Any) -> str:
     """Run pipelines (all by default) and return the version that the session saved."""
     parameters = SMALL | options.pop("params", {})
     env = options.pop("env", None)
-    bootstrap_project(project)
     session: Any
     with KedroSession.create(project, env=env, runtime_params=parameters) as session:
         session.run(pipeline_names=list(pipelines) or None, runner=SequentialRunner(), **options)
@@ -58,9 +61,9 @@ def base_parameters() -> dict[str, Any]:
 
 
 def kedro(project: Path, *arguments: str) -> Result:
-    """Give a command of the project, in this process."""
-    bootstrap_project(project)
-    return CliRunner().invoke(cli, list(arguments))
+    """Give a command in the project, in this process."""
+    with chdir(project):
+        return CliRunner().invoke(cli, list(arguments))
 
 
 @pytest.fixture

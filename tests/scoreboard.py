@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from kedro.framework.project import configure_project
 from safetensors.torch import save_file
 
 from conftest import base_parameters
@@ -20,8 +19,6 @@ from guided_dml.methods import METHODS
 from guided_dml.metrics.names import SCORES
 from guided_dml.metrics.protocol import as_bytes
 from guided_dml.parameters import validated
-
-configure_project("guided_dml")  # (a key depends on what the pipelines read)
 
 FOLDER = Path("data") / "08_reporting" / "comparison"
 

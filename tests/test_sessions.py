@@ -14,7 +14,6 @@ import pytest
 import yaml
 from kedro.framework.hooks import hook_impl
 from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
 from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
 from safetensors.torch import load_file
 
@@ -305,7 +304,6 @@ def test_a_kill_at_any_moment_leaves_no_file_without_its_record(project: Path) -
             records = list(project.glob("data/**/made_from.json"))
             without.append((dataset_name, len(records)))
 
-    bootstrap_project(project)
     session: Any
     with KedroSession.create(project, runtime_params=SMALL | {"tracking": False}) as session:
         session._hook_manager.register(Watching())
@@ -393,7 +391,6 @@ def test_two_runs_never_read_each_others_versions(project: Path) -> None:
                 newer.parent.mkdir(exist_ok=True)
                 newer.write_bytes(b"of another run")
 
-    bootstrap_project(project)
     session: Any
     with KedroSession.create(project, runtime_params=SMALL) as session:
         session._hook_manager.register(Meanwhile())
@@ -434,7 +431,6 @@ def test_a_relative_path_starts_at_the_project(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session: Any
-    bootstrap_project(project)
     monkeypatch.chdir(project / "conf")
     with KedroSession.create(project, env="mnist") as session:
         raw = session.load_context().catalog["raw_images"]
@@ -453,7 +449,6 @@ def test_entries_of_before_are_refused(project: Path) -> None:
 def test_steps_at_the_same_time_are_refused_from_python_as_well(
     project: Path, runner: type[AbstractRunner]
 ) -> None:
-    bootstrap_project(project)
     refused = pytest.raises(InputError, match=f"{runner.__name__} given; only SequentialRunner")
     session: Any
     with KedroSession.create(project, runtime_params=SMALL) as session, refused:

@@ -15,12 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-from kedro.framework.startup import bootstrap_project
 
-from conftest import SMALL, checkpoint_every_epoch, tracked_runs
+from conftest import SMALL, checkpoint_every_epoch, kedro, tracked_runs
 from guided_dml import mlflow_store
-from guided_dml.cli import cli
 from guided_dml.comparison.experiment import Outcome, compare
 from guided_dml.comparison.plan import plan_data_set
 from guided_dml.comparison.records import SCOREBOARD
@@ -189,11 +186,6 @@ def test_while_mlflow_is_locked_scores_wait_to_be_uploaded(
     _, said = compared(project, scheduler, "softmax")
     assert said[0] == "1 runs: 1 finished before, 0 to do"
     assert len(uploaded(project)) == 1
-
-
-def kedro(project: Path, *arguments: str) -> Result:
-    bootstrap_project(project)
-    return CliRunner().invoke(cli, list(arguments))
 
 
 @pytest.mark.parametrize(

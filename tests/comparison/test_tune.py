@@ -13,11 +13,8 @@ from typing import Any
 import optuna
 import pytest
 import yaml
-from click.testing import CliRunner
-from kedro.framework.startup import bootstrap_project
 
-from conftest import PROJECT, SMALL
-from guided_dml.cli import cli
+from conftest import PROJECT, SMALL, kedro
 from guided_dml.comparison.plan import plan_data_set
 from guided_dml.comparison.sessions import merged
 from guided_dml.comparison.tune import COMMON, STORAGE, tune
@@ -175,8 +172,7 @@ def test_trials_that_diverge_count_and_write_nothing(project: Path, scheduler: s
     ],
 )
 def test_bad_input_is_one_message(project: Path, arguments: list[str], words: str) -> None:
-    bootstrap_project(project)
-    result = CliRunner().invoke(cli, ["tune", *arguments])
+    result = kedro(project, "tune", *arguments)
     assert result.exit_code == 1
     assert f"Error: {words}" in result.stderr
     assert "Traceback" not in result.stderr

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kedro.framework import project as configured
 from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
@@ -18,9 +18,6 @@ from omegaconf import OmegaConf
 
 Nested = dict[str, Any]
 
-#: Once a process: each time lets Kedro make all pipelines anew.
-bootstrap = cache(bootstrap_project)
-
 
 @contextmanager
 def session(project: Path, env: str, parameters: Nested) -> Iterator[tuple[KedroSession, Any]]:
@@ -29,7 +26,8 @@ def session(project: Path, env: str, parameters: Nested) -> Iterator[tuple[Kedro
     Raises:
         InputError: A parameter is wrong.
     """
-    bootstrap(project)
+    if configured.PACKAGE_NAME is None:  # (each time costs a second, and makes all pipelines anew)
+        bootstrap_project(project)
     opened: Any
     with KedroSession.create(project, env=env, runtime_params=parameters) as opened:
         context: KedroContext = opened.load_context()
