@@ -6,7 +6,6 @@ import logging
 import os
 import resource
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from PIL import Image
 
 from conftest import kedro, tracked_runs
+from warm import Command
 
 TINY = (
     "data.images_per_class=4,gemini.epochs=1,student.epochs=1,student.backbone=small_cnn,"
@@ -161,13 +161,6 @@ def test_a_broken_image_is_named(project: Path) -> None:
     assert not list(project.glob("data/03_primary/**/*.safetensors"))
 
 
-def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "kedro", "run", *arguments]
-    return subprocess.Popen(
-        command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
 def wait_for(path: Path, pattern: str) -> None:
     deadline = time.monotonic() + 120
     while not list(path.glob(pattern)):
@@ -176,17 +169,24 @@ def wait_for(path: Path, pattern: str) -> None:
 
 
 def test_ctrl_c_ends_the_run_plainly_and_marks_it_killed(project: Path) -> None:
-    process = start(project, "--params", f"{TINY},gemini.epochs=100000")
-    wait_for(project, "data/05_model_input/digits/triplets.safetensors/*/triplets*")
-    wait_for(project, "mlruns/mlflow.db")
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted; finished steps are stored" in errors
-    assert "Traceback" not in errors
+    options = ("--params", f"{TINY},gemini.epochs=100000")
+    with Command(project, "kedro", "run", *options) as command:
+        wait_for(project, "data/05_model_input/digits/triplets.safetensors/*/triplets*")
+        wait_for(project, "mlruns/mlflow.db")
+        os.kill(command.pid or 0, signal.SIGINT)
+        command.join(60)
+    assert command.exitcode == 130
+    assert "interrupted; finished steps are stored" in command.said()
+    assert "Traceback" not in command.said()
 
     _, (run,) = tracked_runs(project)
     assert run.info.status == "KILLED"
+
+
+def small_files_only() -> None:
+    sys.dont_write_bytecode = True
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
 
 def test_a_full_disk_leaves_the_last_good_versions(project: Path) -> None:
@@ -197,22 +197,13 @@ def test_a_full_disk_leaves_the_last_good_versions(project: Path) -> None:
     )
     stored = sorted((project / "data").rglob("*Z/*"))
 
-    def small_files_only() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
-    process = subprocess.run(
-        [sys.executable, "-m", "kedro", "run", "--params", "tracking=false"],
-        cwd=project,
-        preexec_fn=small_files_only,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
-    )
-    assert process.returncode == 1
-    assert "Error: " in process.stderr
-    assert "File too large" in process.stderr
-    assert "Traceback" not in process.stderr
+    options = ("--params", "tracking=false")
+    with Command(project, "kedro", "run", *options, first=small_files_only) as command:
+        command.join()
+    assert command.exitcode == 1
+    assert "Error: " in command.said()
+    assert "File too large" in command.said()
+    assert "Traceback" not in command.said()
     assert not list(project.rglob("*.partial"))
     whole = [path for path in (project / "data").rglob("*Z/*") if "images" in path.name]
     assert set(whole) <= set(stored)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,7 @@ PARAMETERS = {
     "student": {"epochs": 6, "backbone": "small_cnn"},
     "data": {"images_per_class": 40},
 }
-COMMAND = [sys.executable, "-m", "guided_dml", "--params"]
-COMMAND += [",".join(f"{name}={value}" for name, value in flat(PARAMETERS))]
+OPTIONS = ("--params", ",".join(f"{name}={value}" for name, value in flat(PARAMETERS)))
 
 
 def has_checkpoint(name: str) -> torture.Moment:
@@ -32,9 +30,9 @@ def test_killed_runs_lose_nothing_and_leave_nothing_behind(tmp_path: Path) -> No
     checkpoint_every_epoch(project)
     run(whole, params=PARAMETERS)
     for name in ("gemini", "guided"):
-        assert torture.killed(project, COMMAND, has_checkpoint(name))
+        assert torture.killed(project, has_checkpoint(name), *OPTIONS)
         assert torture.check_whole(project) > 0
-    said = torture.succeeded(project, torture.start(project, COMMAND))
+    said = torture.succeeded(project, *OPTIONS)
     assert "gemini goes on after epoch 6 of 6" in said
     assert "student goes on after epoch" in said
     torture.check_end(project, torture.results(whole))

@@ -10,10 +10,7 @@ import argparse
 import json
 import random
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +21,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import copy_of_project
+from warm import Command
 
 #: What has to come out the same, byte for byte.
 RESULTS = ("gemini_weights", "teacher_embeddings", "weights", "query_embeddings", "scores")
@@ -31,33 +29,23 @@ RESULTS = ("gemini_weights", "teacher_embeddings", "weights", "query_embeddings"
 Moment = Callable[[Path], bool]
 
 
-def start(project: Path, command: list[str]) -> subprocess.Popen[str]:
-    """Start a run; its output goes into a file of the project."""
-    with (project / "output.txt").open("w") as output:
-        return subprocess.Popen(
-            command, cwd=project, stdout=output, stderr=subprocess.STDOUT, text=True
-        )
-
-
-def killed(project: Path, command: list[str], moment: Moment) -> bool:
+def killed(project: Path, moment: Moment, *options: str) -> bool:
     """Run, and kill when the moment has come; return whether it was in time."""
-    process = start(project, command)
-    while process.poll() is None:
-        if moment(project):
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            return True
-        time.sleep(0.02)
-    succeeded(project, process)
+    with Command(project, "guided_dml", *options) as run:
+        while run.is_alive():
+            if moment(project):
+                return True  # (leaving the block kills it)
+            time.sleep(0.02)
+    assert run.exitcode == 0, run.said()
     return False
 
 
-def succeeded(project: Path, process: subprocess.Popen[str]) -> str:
-    """Wait for the end of a run, and return what it said."""
-    status = process.wait()
-    said = (project / "output.txt").read_text()
-    assert status == 0, said
-    return said
+def succeeded(project: Path, *options: str) -> str:
+    """Run to the end, and return what was said."""
+    with Command(project, "guided_dml", *options) as run:
+        run.join()
+    assert run.exitcode == 0, run.said()
+    return run.said()
 
 
 def results(project: Path) -> dict[str, bytes]:
@@ -128,16 +116,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
     source, folder = random.Random(options.seed), Path(tempfile.mkdtemp())
-    command = [sys.executable, "-m", "guided_dml"]
     whole, project = (copy_of_project(folder / name) for name in ("whole", "killed"))
     begin = time.monotonic()
-    succeeded(whole, start(whole, command))
+    succeeded(whole)
     longest, expected, kills, complete = time.monotonic() - begin, results(whole), 0, 0
     print(f"the run that is never killed: {longest:.0f} s")
     at_once = True
     while kills < options.kills:
         begin = time.monotonic()
-        if killed(project, command, at_random(source, longest)):
+        if killed(project, at_random(source, longest)):
             kills, at_once = kills + 1, False
             print(f"kill {kills:2d} after {time.monotonic() - begin:5.1f} s; ", end="")
         else:
@@ -149,7 +136,7 @@ def main() -> None:
             at_once = True
         print(f"{check_whole(project)} stored files are whole", flush=True)
     begin = time.monotonic()
-    succeeded(project, start(project, command))
+    succeeded(project)
     print(f"complete after {time.monotonic() - begin:5.1f} s; {check_whole(project)} are whole")
     check_end(project, expected)
     print(f"{kills} kills, {complete + 1} complete runs: the same bytes as never killed")

@@ -6,11 +6,8 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from guided_dml.comparison.records import SCOREBOARD
 from guided_dml.comparison.sessions import merged
 from guided_dml.comparison.upload import Uploader
 from guided_dml.mlflow_store import open_experiment
+from warm import Command
 
 TINY = "data.images_per_class=10,gemini.epochs=2,student.backbone=small_cnn,compute.device=cpu"
 
@@ -220,27 +218,7 @@ def test_bad_input_is_one_message(
         assert word in result.stderr.partition(line)[1] + result.stderr.partition(line)[2]
 
 
-@contextmanager
-def started(project: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a comparison; whatever happens, nothing of it is left running."""
-    command = [sys.executable, "-m", "kedro", "compare", "--envs", "digits", *arguments]
-    process = subprocess.Popen(
-        command,
-        cwd=project,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
+def workers_of(process: Command) -> list[int]:
     """Return the processes that Dask spawned."""
     lists = Path(f"/proc/{process.pid}/task").glob("*/children")
     return [
@@ -251,10 +229,10 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     ]
 
 
-def wait_for(project: Path, pattern: str, process: subprocess.Popen[str]) -> None:
+def wait_for(project: Path, pattern: str, process: Command) -> None:
     deadline = time.monotonic() + 240
     while not list(project.glob(pattern)):
-        assert process.poll() is None, process.communicate()
+        assert process.is_alive(), process.said()
         assert time.monotonic() < deadline, f"{pattern} did not appear"
         time.sleep(0.05)
 
@@ -263,11 +241,14 @@ LONG = f"{TINY},student.epochs=60"
 
 
 @pytest.mark.timeout(600)
-def test_a_killed_worker_and_ctrl_c_lose_only_what_was_under_way(project: Path) -> None:
+def test_a_killed_worker_and_ctrl_c_lose_only_what_was_under_way(
+    project: Path, scheduler: str
+) -> None:
     checkpoint_every_epoch(project)
-    options = ("--methods", "softmax", "--seeds", "2", "--workers", "1", "--params", LONG)
+    what = ("--envs", "digits", "--methods", "softmax", "--seeds", "2")
+    options = ("compare", *what, "--params", LONG)
     checkpoint = "data/06_models/digits/checkpoints/*.safetensors"
-    with started(project, *options) as process:
+    with Command(project, "kedro", *options, "--workers", "1") as process:
         wait_for(project, checkpoint, process)
         (worker,) = workers_of(process)
         os.kill(worker, signal.SIGKILL)
@@ -276,17 +257,16 @@ def test_a_killed_worker_and_ctrl_c_lose_only_what_was_under_way(project: Path) 
         done = first.stat().st_mtime_ns
         assert json.loads(first.read_text())["resumed"]
         wait_for(project, checkpoint, process)
-        os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted; finished" in errors
-    assert "Traceback" not in errors
+        os.killpg(process.pid or 0, signal.SIGINT)
+        process.join(60)
+    assert process.exitcode == 130
+    assert "interrupted; finished" in process.said()
+    assert "Traceback" not in process.said()
     assert list(score_files(project)) == ["softmax seed_0"]
 
-    with started(project, *options) as process:
-        output, errors = process.communicate(timeout=200)
-    assert process.returncode == 0, errors
-    assert "2 runs: 1 finished before, 1 to do" in output
+    again = kedro(project, *options, "--scheduler", scheduler)
+    assert again.exit_code == 0, again.output
+    assert "2 runs: 1 finished before, 1 to do" in again.output
     assert sorted(score_files(project)) == ["softmax seed_0", "softmax seed_1"]
     assert score_files(project)["softmax seed_0"].stat().st_mtime_ns == done
     assert json.loads(score_files(project)["softmax seed_1"].read_text())["resumed"]
@@ -297,12 +277,12 @@ def test_a_killed_worker_and_ctrl_c_lose_only_what_was_under_way(project: Path) 
 
 
 def test_two_comparisons_at_once_share_a_scoreboard(project: Path, scheduler: str) -> None:
-    options = ["--methods", "softmax,anchors", "--scheduler", scheduler, "--seeds", "1"]
-    options += ["--params", TINY]
-    with started(project, *options) as first, started(project, *options) as second:
+    command = ["kedro", "compare", "--envs", "digits", "--methods", "softmax,anchors"]
+    command += ["--scheduler", scheduler, "--seeds", "1", "--params", TINY]
+    with Command(project, *command) as first, Command(project, *command) as second:
         for process in (first, second):
-            _, errors = process.communicate(timeout=200)
-            assert process.returncode == 0, errors
+            process.join(200)
+            assert process.exitcode == 0, process.said()
     assert len(uploaded(project)) >= 2
     assert len(score_files(project)) == 2
     for path in score_files(project).values():
