@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from time import monotonic
@@ -125,7 +126,8 @@ class CheckpointStore:
             name: What is trained.
             inputs: All that the result depends on: parameters, policy and data.
         """
-        key = fingerprint(torch.__version__, _source_code(), *inputs)
+        libraries = version("torch"), version("timm")  # (which builds networks)
+        key = fingerprint(libraries, _source_code(), *inputs)
         path = self._folder / f"{name}-{key}.safetensors"
         self._used.append(path)
         self.resumed |= path.exists()

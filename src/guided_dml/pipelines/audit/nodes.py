@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +15,10 @@ from guided_dml.blocks import (
     StudentParameters,
     TripletParameters,
 )
-from guided_dml.errors import InputError
-from guided_dml.inference.card import Card
-from guided_dml.methods import METHODS
 from guided_dml.pipelines.audit.findings import Findings
-from guided_dml.pipelines.gemini.nodes import train_gemini
+from guided_dml.pipelines.audit.folds import check_size, features_of, train_on_others
 from guided_dml.pipelines.ingestion.nodes import fit_normalisation
-from guided_dml.pipelines.student.nodes import train_student
-from guided_dml.pipelines.teacher_embeddings.nodes import embed_with_gemini
-from guided_dml.pipelines.triplets.nodes import draw_triplets
 from guided_dml.types import Checkpoints, Table, Tensors
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +104,7 @@ def find_label_neighbours(
     from guided_dml.metrics.neighbours import nearest
     from guided_dml.training.policy import Policy
 
-    _check_size(train_images["labels"].numpy(), classes, audit)
+    check_size(train_images["labels"].numpy(), classes, audit)
     sets, device = (train_images, test_images), Policy.of(compute).device
     train, test = (
         torch.from_numpy(assign_folds(part["labels"].numpy(), audit.folds, split_seed))
@@ -129,7 +120,7 @@ def find_label_neighbours(
         )
         split = {"train": learned, "validation": held_out}
         normalisation = fit_normalisation(train_images, split)
-        weights, card = _train(
+        weights, card = train_on_others(
             train_images,
             split,
             normalisation,
@@ -145,7 +136,7 @@ def find_label_neighbours(
             method,
         )
         images = [train_images["images"], test_images["images"][tested]]
-        features = _features(weights, card, images, raw_pixel_training, batch_size, compute)
+        features = features_of(weights, card, images, raw_pixel_training, batch_size, compute)
         spaces = (features, [pixels[0], pixels[1][tested]])
         for name, (known, unknown) in zip(VOTERS, spaces, strict=True):
             query = torch.cat([known[held_out], unknown]).to(device)
@@ -213,106 +204,3 @@ def write_audit_page(
     ]
     groups = [Copies([picture(row) for row in group.rows], *group[1:]) for group in found.groups]
     return audit_page(suspects, groups, image, f"{run}: audit of the data", found.notes(audit))
-
-
-def _train(
-    train_images: Tensors,
-    split: Tensors,
-    normalisation: dict[str, list[float]],
-    classes: list[str],
-    triplets: TripletParameters,
-    gemini: GeminiParameters,
-    student: StudentParameters,
-    settings: dict[str, Any],
-    raw_pixel_training: bool,
-    compute: ComputeParameters,
-    seed: int,
-    checkpoints: Checkpoints,
-    method: str,
-) -> tuple[Tensors, Card]:
-    """Return a network that learned from ``split.train`` alone."""
-    teacher = None
-    if METHODS[method].follows_teacher:
-        drawn = draw_triplets(train_images, split, classes, triplets, seed)
-        master = (gemini, student.embedding_dimension, raw_pixel_training, compute)
-        gemini_weights, _ = train_gemini(
-            train_images, normalisation, drawn, split, *master, seed, checkpoints
-        )
-        teacher = embed_with_gemini(gemini_weights, train_images, normalisation, split, *master)
-    weights, _, card, *_ = train_student(
-        train_images,
-        normalisation,
-        split,
-        classes,
-        {},
-        student,
-        settings,
-        raw_pixel_training,
-        False,
-        compute,
-        seed,
-        checkpoints,
-        teacher,
-        method=method,
-    )
-    return weights, card
-
-
-def _features(
-    weights: Tensors,
-    card: Card,
-    sets: list[Tensor],
-    raw_pixels: bool,
-    batch_size: int,
-    compute: ComputeParameters,
-) -> list[Tensor]:
-    """Return what a network sees in images before its last layer, float32 ``[N, F]`` a set."""
-    from guided_dml.models.backbones import embedder_of, split_head
-    from guided_dml.training.batches import DeviceImages
-    from guided_dml.training.embed import embed
-    from guided_dml.training.policy import Policy
-
-    policy = Policy.of(compute)
-    trunk = policy.place(split_head(embedder_of(card, weights))[0])
-    normalisation = None if raw_pixels else card.normalisation
-    return [
-        embed(
-            trunk,
-            DeviceImages(images, normalisation, policy.device),
-            policy,
-            batch_size=batch_size,
-            description="features",
-        ).flatten(1)
-        for images in sets
-    ]
-
-
-def _check_size(labels: NDArray[np.int64], classes: list[str], audit: AuditParameters) -> None:
-    """Refuse folds that leave too little of a class or too few neighbours to learn from."""
-    counts, folds = np.bincount(labels, minlength=len(classes)), audit.folds
-    smallest = int(counts.argmin())
-    count, left = int(counts[smallest]), counts - -(-counts // folds)
-    if count < folds or left[smallest] < 2:
-        few = "remove it or add images"
-        remedy = f"audit.folds={count} or a lower number, or {few}" if count > 2 else few
-        raise InputError(
-            f"audit.folds: {folds} given, but class {classes[smallest]!r} has {count} training "
-            f"images; each fold needs one, and has to leave two to learn from ({remedy})"
-        )
-    others = len(labels) - -(-len(labels) // folds)
-    if others < audit.neighbours:
-        raise InputError(
-            f"audit.neighbours: {audit.neighbours} given, but {others} training images are left "
-            f"outside a fold of {len(labels)}; at most that many can vote"
-        )
-    hopeless = np.flatnonzero(left <= (1 - audit.majority) * audit.neighbours + 1e-9)
-    if len(hopeless):
-        logger.warning(
-            "of %s, %d of %d classes, so few images are left outside a fold that %d neighbours "
-            "can outvote any label: all of them may be called wrong (a lower audit.neighbours, or "
-            "a higher audit.majority)",
-            repr(classes[hopeless[0]]),
-            len(hopeless),
-            len(classes),
-            audit.neighbours,
-        )
