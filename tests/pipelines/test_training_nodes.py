@@ -285,7 +285,7 @@ def test_large_images_are_whitened_by_fewer_of_them(monkeypatch: pytest.MonkeyPa
     images = torch.randint(0, 256, (10, 1, 64, 64), dtype=torch.uint8, generator=source)
     pixels = DeviceImages(images, None, torch.device("cpu"))
     network, by_hand = (Airbench((1, 64, 64), 2) for _ in range(2))
-    train._fit_whitening(network, pixels, torch.arange(10))
+    train.fit_whitening(network, pixels, torch.arange(10))
     by_hand.fit_whitening(images[[0, 5]].float())
     assert network.state_dict()["whitening.weight"].equal(by_hand.state_dict()["whitening.weight"])
 

@@ -67,7 +67,7 @@ def train_embedder(
     network = build_embedder(
         seed, images.shape[1:], student, unit_length=method.normalise_embeddings
     )
-    _fit_whitening(network, pixels, rows.to(policy.device))
+    fit_whitening(network, pixels, rows.to(policy.device))
     scale = _scale(answers[rows], method, student.target_scale)
     on_device = answers.to(policy.device)
     if scale != 1:
@@ -108,7 +108,7 @@ def _check_shift(shift: int, height: int, width: int) -> None:
         )
 
 
-def _fit_whitening(network: nn.Module, pixels: DeviceImages, rows: Tensor) -> None:
+def fit_whitening(network: nn.Module, pixels: DeviceImages, rows: Tensor) -> None:
     """Fit the first layer of a network that has it so to an evenly spaced sample."""
     count = min(WHITENING_SAMPLE, WHITENING_SAMPLE * 32 * 32 // pixels.area)
     for part in network.modules():
