@@ -22,6 +22,9 @@ from guided_dml.figures.style import STYLE, set_title, short
 #: Small panels in a row of a figure.
 ACROSS = 6
 
+#: On a logarithmic axis, from the points of one line to those of the next.
+APART = 1.04
+
 
 @dataclass(frozen=True)
 class Lines:
@@ -77,7 +80,7 @@ def few_shot_figure(sets: Sequence[Lines], heading: str) -> Figure:
     """Draw the accuracy against the images that are shown of each new class."""
     figure, axes = some_panels(len(sets), height=3.5)
     for ax, one in zip(axes, sets, strict=True):
-        _draw_lines(ax, one, 0, marker="o")
+        _draw_side_by_side(ax, one)
         ax.set_ylim(_range(100 * one.means, 100 * one.half_widths))
         ax.set_xscale("log")
         ax.set_xticks(one.x, [f"{shots:g}" for shots in one.x], minor=False)
@@ -114,13 +117,23 @@ def shift_figure(sets: Sequence[Lines], heading: str) -> Figure:
     return figure
 
 
-def _draw_lines(ax: Axes, lines: Lines, panel: int, marker: str = "") -> None:
+def _draw_lines(ax: Axes, lines: Lines, panel: int) -> None:
     """Draw the lines with their intervals as bands, raw pixels dashed."""
     means, errors = 100 * lines.means[:, panel], 100 * lines.half_widths[:, panel]
     for mean, error, place in zip(means, errors, lines.colours, strict=True):
         colour, style = method_colour(place), "--" if place == NO_METHOD else "-"
-        ax.plot(lines.x, mean, style, color=colour, lw=1.4, marker=marker, ms=4)
+        ax.plot(lines.x, mean, style, color=colour, lw=1.4)
         ax.fill_between(lines.x, mean - error, mean + error, color=colour, alpha=0.15, lw=0)
+
+
+def _draw_side_by_side(ax: Axes, lines: Lines) -> None:
+    """Draw the lines of the first panel with bars: of so wide intervals bands would be one."""
+    means, errors = 100 * lines.means[:, 0], 100 * lines.half_widths[:, 0]
+    for rank, (mean, error, place) in enumerate(zip(means, errors, lines.colours, strict=True)):
+        beside = 0 if place == NO_METHOD else rank - len(means) / 2
+        style = "--o" if place == NO_METHOD else "-o"
+        x = lines.x * APART**beside
+        ax.errorbar(x, mean, error, fmt=style, color=method_colour(place), lw=1.2, ms=4, capsize=2)
 
 
 def _range(means: NDArray[np.float64], errors: NDArray[np.float64]) -> tuple[float, float]:
