@@ -18,7 +18,7 @@ from guided_dml.comparison.tuned import read_tuned, tuned_file
 from guided_dml.errors import InputError
 from guided_dml.lineage import check_fit, content_hash, stored_versions
 from guided_dml.methods import METHODS
-from guided_dml.parameters import defining, validated
+from guided_dml.parameters import Parameters, defining, validated
 
 #: What the results of a comparison's runs depend on.
 PREPARED = ("train_images", "test_images", "normalisation", "split", "classes")
@@ -118,27 +118,9 @@ def plan_data_set(
         tuned = _tuned(project, shared.recipe, data_set, methods) if protocol == "tuned" else {}
         on_top = {method: merged(tuned.get(method, {}), quiet, common) for method in METHODS}
         pin(catalog, version)
-        files = [Path(catalog[name]._get_load_path()) for name in PREPARED]
-        files += [Path(file) for file in [shared.student.pretrained] if file]
-        data_version = hash_of([content_hash(file) for file in files])
-        keys = {
-            method: settings_key(validated(merged(parameters, layer)), method, data_version)
-            for method, layer in on_top.items()
-        }
-        about = About.model_validate(
-            {
-                "data_set": data_set,
-                "protocol": protocol,
-                "settings": keys,
-                "classes": catalog.load("classes"),
-                "data_version": data_version,
-                "parameters": shared,
-                "pixel_scores": catalog.load("pixel_scores"),
-            }
-        )
-        about = about.model_copy(update={"robustness": module_keys(catalog, about, modules)})
+        about = _about(catalog, data_set, protocol, shared, parameters, on_top, modules)
         queries = shared.evaluation.split
-        images = {f"{data_set}/{data_version}/{queries}": _shown_images(catalog, queries)}
+        images = {f"{data_set}/{about.data_version}/{queries}": _shown_images(catalog, queries)}
         catalog.save("scoreboard_images", images)
     runs = [
         Run(
@@ -147,8 +129,8 @@ def plan_data_set(
             protocol=protocol,
             method=method,
             seed=seed,
-            settings=keys[method],
-            data_version=data_version,
+            settings=about.settings[method],
+            data_version=about.data_version,
             parameters=merged(on_top[method], {"seed": seed}),
             versions=dict.fromkeys(READ, version),
         )
@@ -156,6 +138,37 @@ def plan_data_set(
         for method in methods
     ]
     return Plan(runs, about, shared.tracking)
+
+
+def _about(
+    catalog: Any,
+    data_set: str,
+    protocol: str,
+    shared: Parameters,
+    parameters: Nested,
+    on_top: dict[str, Nested],
+    modules: Sequence[str],
+) -> About:
+    """Return what the report has to know; ``on_top`` are the parameters of each method's own."""
+    files = [Path(catalog[name]._get_load_path()) for name in PREPARED]
+    files += [Path(file) for file in [shared.student.pretrained] if file]
+    data_version = hash_of([content_hash(file) for file in files])
+    keys = {
+        method: settings_key(validated(merged(parameters, layer)), method, data_version)
+        for method, layer in on_top.items()
+    }
+    about = About.model_validate(
+        {
+            "data_set": data_set,
+            "protocol": protocol,
+            "settings": keys,
+            "classes": catalog.load("classes"),
+            "data_version": data_version,
+            "parameters": shared,
+            "pixel_scores": catalog.load("pixel_scores"),
+        }
+    )
+    return about.model_copy(update={"robustness": module_keys(catalog, about, modules)})
 
 
 def announce(catalog: Any, plans: list[Plan]) -> None:
