@@ -20,6 +20,7 @@ from kedro.framework.session import KedroSession
 from kedro.runner import SequentialRunner
 
 from guided_dml.cli import cli
+from guided_dml.comparison.records import warn
 from guided_dml.databases import sqlite_url
 from guided_dml.parameters import Parameters, validated
 from guided_dml.types import LabelledImages
@@ -154,6 +155,7 @@ def warned() -> Iterator[list[str]]:
         def emit(self, record: logging.LogRecord) -> None:
             messages.append(record.getMessage())
 
+    warn.cache_clear()  # (damaged files are told once a process)
     handler, logger = Collector(logging.WARNING), logging.getLogger("guided_dml")
     logger.addHandler(handler)
     yield messages

@@ -31,6 +31,13 @@ TINY = (
         (["--params", "robustness.domain=digits"], ["robustness.domain", "'digits'", "null"]),
         (["--params", "student.epochs=none"], ["student.epochs: 'none' given"]),
         (["--params", "student.backbone=vgg"], ["student.backbone: 'vgg'", "resnet18", "cnn"]),
+        (
+            [
+                "--params",
+                "student.backbone=timm/test_resnet,student.pretrained=no.safetensors",
+            ],
+            ["student.pretrained: there is no file no.safetensors"],
+        ),
         (["--env", ""], ["--env: no name given", "cifar10", "mnist"]),
         (["--env", "imagenet"], ["'imagenet'", "conf/imagenet", "cifar10", "mnist"]),
         (["--pipelines", "destillation"], ["'destillation'", "distillation", "gemini"]),

@@ -106,6 +106,22 @@ def test_a_recipe_is_a_name(name: object) -> None:
         loaded(PROJECT / "conf", "cifar10", recipe=name)
 
 
+def test_a_recipe_acts_when_it_is_asked_for_whatever_its_name(project: Path) -> None:
+    folder = project / "conf" / "digits" / "recipes"
+    folder.mkdir()
+    for name in ("parameters_fast.yml", "catalog_mine.yml", "2024.yaml"):
+        (folder / name).write_text("seed: 3")
+    assert loaded(project / "conf", "digits")["seed"] == 0
+    for asked, known in (("parameters_fast", "parameters_fast"), (2024, "2024")):
+        found = loaded(project / "conf", "digits", recipe=asked)
+        assert (found["seed"], validated(found).recipe) == (3, known)
+
+
+def test_without_an_environment_it_is_the_digits(project: Path) -> None:
+    (project / "conf" / "digits" / "parameters.yml").write_text("seed: 7")
+    assert loaded(project / "conf", None)["seed"] == loaded(project / "conf", "digits")["seed"] == 7
+
+
 def test_files_are_read_once_and_everybody_has_a_copy(project: Path) -> None:
     options: dict[str, Any] = CONFIG_LOADER_ARGS
     loader = DataSetConfigLoader(str(project / "conf"), **options)

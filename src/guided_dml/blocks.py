@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from guided_dml.errors import one_of
+from guided_dml.errors import InputError, one_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -164,6 +165,15 @@ class StudentParameters(TrainingParameters):
         if file is not None and not file.endswith(".safetensors"):
             raise ValueError("must be a .safetensors file")
         return file
+
+    def check_pretrained(self) -> None:
+        """Look for the file, which a training needs, but not what reads a trained network.
+
+        Raises:
+            InputError: It is not there.
+        """
+        if self.pretrained and not Path(self.pretrained).is_file():
+            raise InputError(f"student.pretrained: there is no file {self.pretrained}")
 
 
 class Task(NamedTuple):

@@ -57,14 +57,14 @@ class DataSetConfigLoader(OmegaConfigLoader):
         if name is None:
             return parameters
         folder = Path(self.conf_source) / self._data_set / "recipes"
-        known = sorted(file.stem for file in folder.glob("*.yml"))
-        if name not in known:
+        known = {file.stem: file for file in folder.glob("*") if file.suffix in (".yml", ".yaml")}
+        if str(name) not in known:
             has = one_of([*known, "null"]) if known else "none"
             raise InputError(f"recipe: {name!r} given; {self._data_set} has {has}")
-        file = folder / f"{name}.yml"
+        file = known[str(name)]
         try:
             merged = OmegaConf.merge(parameters, OmegaConf.load(file), self.runtime_params or {})
         except (OSError, ValueError, TypeError, YAMLError, OmegaConfBaseException) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{file}: not a recipe, parameters by name: {reason}") from error
-        return cast(dict[str, Any], OmegaConf.to_container(merged))
+        return cast(dict[str, Any], OmegaConf.to_container(merged)) | {"recipe": str(name)}

@@ -18,6 +18,11 @@ def one_of(names: Iterable[object]) -> str:
     return ", ".join(sorted(map(str, names)))
 
 
+def counted(number: int, name: str) -> str:
+    """Return a number with the name of what is counted."""
+    return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"
+
+
 def known(what: str, asked: Iterable[str], names: Iterable[str]) -> None:
     """Check names that the user gave.
 

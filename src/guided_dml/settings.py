@@ -19,7 +19,13 @@ CONFIG_LOADER_CLASS = DataSetConfigLoader
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
-    "default_run_env": "local",
+    # A plain `kedro run` is that of the digits, whatever their folder says.
+    "default_run_env": "digits",
+    # Kedro's patterns, without those that reach into folders of other names, like recipes.
+    "config_patterns": {
+        "catalog": ["catalog*", "catalog*/**"],
+        "parameters": ["parameters*", "parameters*/**"],
+    },
     # An environment holds only what differs from base, down to single parameters.
     "merge_strategy": {"parameters": "soft", "globals": "soft"},
 }

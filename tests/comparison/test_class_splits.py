@@ -5,15 +5,25 @@ import pytest
 
 from guided_dml.comparison.class_splits import choices
 from guided_dml.errors import InputError
+from guided_dml.robustness.names import class_split, class_splits_for
 
 DIGITS = [*"0123456789"]
 
 
 def test_choices_are_numbers_or_names_and_each_counts_once() -> None:
     labels = np.repeat(np.arange(10), 16)
-    found = choices(["245983", "0+1", "359842", "01"], DIGITS, labels)
+    found = choices(["359842", "0+1", "245983", "01"], "digits", DIGITS, labels)
     assert found == [[*"245983"], ["0", "1"]]
-    assert choices(["20", "b+a"], [*"abcd"], labels[:64]) == [["c", "a"], ["b", "a"]]
+    assert choices(["20", "b+a"], "mine", [*"abcd"], labels[:64]) == [["a", "c"], ["a", "b"]]
+
+
+def test_names_that_would_be_quoted_are_given_by_number() -> None:
+    names, labels = ["a+b", "x,y", "C++", "Go", "日 本"], np.repeat(np.arange(5), 16)
+    (split,) = class_splits_for("langs", names)
+    assert split == "0+1+2"
+    assert choices([split], "langs", names, labels) == [names[:3]]
+    assert class_split(["Go", "日 本"], names) == "3+4"
+    assert class_split(["Go", "C"], ["C", "Go"]) == "Go+C"
 
 
 @pytest.mark.parametrize(
@@ -29,12 +39,12 @@ def test_choices_are_numbers_or_names_and_each_counts_once() -> None:
 )
 def test_what_leaves_nothing_to_measure_is_refused(split: str, images: int, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        choices(["245983", split], DIGITS, np.repeat(np.arange(10), [20] * 9 + [images]))
+        choices(["245983", split], "digits", DIGITS, np.repeat(np.arange(10), [20] * 9 + [images]))
 
 
 def test_digits_stand_for_ten_classes_at_most() -> None:
     names = [f"c{number}" for number in range(12)]
     labels = np.repeat(np.arange(12), 16)
     with pytest.raises(InputError, match=r"12: a digit stands for .* there are 12; .*c0\+c1"):
-        choices(["12"], names, labels)
-    assert choices(["c1+c11"], names, labels) == [["c1", "c11"]]
+        choices(["12"], "mine", names, labels)
+    assert choices(["c1+c11"], "mine", names, labels) == [["c1", "c11"]]

@@ -26,6 +26,12 @@ from warm import Command
 TINY = "data.images_per_class=10,gemini.epochs=2,student.backbone=small_cnn,compute.device=cpu"
 
 
+#: There are no validation images, but they are asked for.
+VALIDATION = "data.images_per_class=9,data.validation_share=0,evaluation.split=validation"
+
+GONE = "student.pretrained=gone.safetensors"
+
+
 def uploaded(project: Path) -> list[Any]:
     """Return the runs of score files in MLflow."""
     _, runs = tracked_runs(project)
@@ -117,8 +123,8 @@ def test_runs_of_other_parameters_are_kept_and_not_mixed(project: Path, schedule
     _, said = compared(project, scheduler, "softmax", tracking=False)
     _, also = compared(project, scheduler, "softmax", student={"epochs": 3}, tracking=False)
     assert sorted([said[0], also[0]]) == [
-        "1 runs: 0 finished before, 1 to do",
-        "1 runs: 1 finished before, 0 to do",
+        "1 run: 0 finished before, 1 to do",
+        "1 run: 1 finished before, 0 to do",
     ]
 
 
@@ -132,7 +138,9 @@ def test_a_run_that_lacks_a_score_counts_until_it_is_refreshed(
     file.write_text(json.dumps(whole | {"scores": older}))
     _, said = compared(project, scheduler, "softmax", "anchors", tracking=False)
     assert said[0] == "2 runs: 2 finished before, 0 to do"
-    assert said[1].startswith("1 finished runs lack scores that came later: digits softmax 0 (nmi)")
+    assert said[1].startswith(
+        "1 finished run without scores that came later: digits softmax 0 (nmi)"
+    )
     assert "--refresh" in said[1]
     _, said = compared(project, scheduler, "softmax", "anchors", tracking=False, refresh=True)
     assert said[0] == "2 runs: 1 finished before, 1 to do"
@@ -182,7 +190,7 @@ def test_while_mlflow_is_locked_scores_wait_to_be_uploaded(
         Uploader(project, plan_data_set(project, "digits", "equal", ["softmax"], 1, SMALL))
         assert "database is locked); all scores are on the scoreboard" in caplog.text
     _, said = compared(project, scheduler, "softmax")
-    assert said[0] == "1 runs: 1 finished before, 0 to do"
+    assert said[0] == "1 run: 1 finished before, 0 to do"
     assert len(uploaded(project)) == 1
 
 
@@ -200,6 +208,15 @@ def test_while_mlflow_is_locked_scores_wait_to_be_uploaded(
         (["--envs", "digits", "--epochs", "0"], ["student.epochs: 0 given"]),
         (["--envs", "digits", "--protocol", "tuned"], ["is not tuned on digits", "kedro tune"]),
         (["--envs", "image_folder"], ["data/01_raw/images", "no such folder"]),
+        (["--envs", "digits", "--params", "seed=7"], ["--params seed", "--seeds"]),
+        (
+            ["--envs", "digits", "--params", VALIDATION],
+            ["evaluation.split: 'validation'", "data.validation_share=0 "],
+        ),
+        (
+            ["--envs", "digits", "--params", f"student.backbone=timm/test_resnet,{GONE}"],
+            ["student.pretrained: there is no file gone.safetensors"],
+        ),
         (
             ["--envs", "digits", "--scheduler", "tcp://127.0.0.1:9", "--params", TINY],
             ["no Dask scheduler answers at tcp://127.0.0.1:9"],

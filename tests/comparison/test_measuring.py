@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from conftest import kedro, tracked_runs
 from guided_dml.comparison.plan import Run
 from guided_dml.comparison.records import SCOREBOARD
-from guided_dml.comparison.worker import has_network
+from guided_dml.comparison.worker import has_damaged_embeddings, has_network
 
 TINY = (
     "data.images_per_class=30,gemini.epochs=2,student.backbone=small_cnn,student.epochs=3,"
@@ -96,10 +98,18 @@ def test_a_network_is_there_with_all_its_parts(tmp_path: Path, method: str, lost
     for file in [*files, f"cards/{run.id}.json", f"embeddings/{run.id}.safetensors"]:
         path = tmp_path / SCOREBOARD.parent / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        if path.suffix == ".json":
+            path.write_text("{}")
+        else:
+            save_file({"some": torch.zeros(100)}, path)
     assert has_network(tmp_path, run)
-    (tmp_path / SCOREBOARD.parent / lost.format(run.id)).unlink()
+    part = tmp_path / SCOREBOARD.parent / lost.format(run.id)
+    part.write_bytes(part.read_bytes()[:-1])
     assert not has_network(tmp_path, run)
+    assert has_damaged_embeddings(tmp_path, run) is lost.startswith("embeddings")
+    part.unlink()
+    assert not has_network(tmp_path, run)
+    assert not has_damaged_embeddings(tmp_path, run)
 
 
 @pytest.mark.parametrize(

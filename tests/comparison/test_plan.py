@@ -37,6 +37,9 @@ def test_data_are_prepared_once_and_again_for_other_parameters(project: Path) ->
     assert len(list(reports[0].parent.iterdir())) == 2
     assert other.runs[0].data_version != first.runs[0].data_version
     assert planned() == first  # (an older version is as good)
+    validation = planned(evaluation={"split": "validation"})
+    assert validation.about.pixel_scores == {}  # (they are of the test images)
+    assert first.about.pixel_scores["recall_at_1"] > 0.5
     assert len(list(reports[0].parent.iterdir())) == 2
     run(
         project, "ingestion", params={"tracking": False}

@@ -169,6 +169,11 @@ def test_trials_that_diverge_count_and_write_nothing(project: Path, scheduler: s
         (["--env", "imagenet", "--method", "margin"], "unknown data set 'imagenet'"),
         (["--env", "digits", "--method", "fourier"], "unknown method 'fourier'; known: anchors"),
         (["--env", "digits", "--method", "margin", "--trials", "0"], "--trials: 0 given"),
+        (
+            ["--env", "digits", "--method", "margin", "--params", "student.learning_rate=5"],
+            "--params student.learning_rate: kedro tune varies it from 0.01 to 1; leave it out",
+        ),
+        (["--env", "digits", "--method", "margin", "--params", "seed=5"], "--params seed: all"),
     ],
 )
 def test_bad_input_is_one_message(project: Path, arguments: list[str], words: str) -> None:

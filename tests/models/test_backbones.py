@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -182,12 +183,20 @@ def test_pretrained_weights_are_the_start(parameters: Parameters, tmp_path: Path
         save_file(other, file)  # (of neither does timm itself complain)
         with pytest.raises(InputError, match=f"is not of timm/resnet10t, .* lacks {lacks}$"):
             build_embedder(0, (3, 32, 32), student)
-    file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(InputError, match=r"weights\.safetensors: "):
+    broken = {
+        name: value * (math.nan if name == "bn1.weight" else 1) for name, value in less.items()
+    }
+    save_file(there.state_dict() | broken, file)
+    with pytest.raises(
+        InputError, match=r"pretrained: .*\.safetensors: its bn1\.weight is not finite"
+    ):
         build_embedder(0, (3, 32, 32), student)
-    file.write_bytes(b"nothing of the kind")
-    with pytest.raises(InputError, match=r"weights\.safetensors: "):
-        build_embedder(0, (3, 32, 32), student)
+    for damaged in (file.read_bytes()[:-1], b"nothing of the kind"):
+        file.write_bytes(damaged)
+        with pytest.raises(
+            InputError, match=r"pretrained: .*\.safetensors cannot be read as weights"
+        ):
+            build_embedder(0, (3, 32, 32), student)
     for changes, words in (
         ({"pretrained": str(file)}, "null unless student.backbone is timm/NAME"),
         ({"backbone": "timm/resnet10t", "pretrained": "weights.pth"}, r"a \.safetensors file"),

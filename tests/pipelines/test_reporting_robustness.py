@@ -9,6 +9,7 @@ from scipy import stats
 from test_reporting_tables import section_table
 
 from guided_dml.comparison.board import Comparison, read_comparisons
+from guided_dml.comparison.names import section_names
 from guided_dml.comparison.sessions import Nested, merged
 from guided_dml.methods import METHODS
 from guided_dml.pipelines.reporting.curves import few_shot_lines, severity_lines, shift_lines
@@ -103,6 +104,14 @@ def test_other_parameters_are_other_comparisons() -> None:
         (True, 1),
     ]
     assert found[2].about.variant == "tail_10"
+    names = section_names([one.about for one in found])
+    assert names == [
+        "Digits, equal settings, robustness.episodes=1000",
+        "Digits, equal settings, robustness.episodes=5",
+        "Digits, long tail 10, equal settings",
+    ]
+    text = write_report(comparisons)[0]
+    assert all(f"## {name}: robustness" in text for name in names)
 
 
 def rows_of(text: str, heading: str, first: str) -> list[list[str]]:
@@ -147,8 +156,10 @@ def test_the_command_is_that_of_the_methods_and_splits_that_lack_something() -> 
     guided, margin = {"guided": [0.9]}, {"margin": [0.8]}
     text = write_report(with_splits(guided | margin, guided, guided))[0]
     options = "--methods margin --seeds 1 --class-splits 2+4+5+9+8+3,3+2+6+9+4+0"
-    assert "not run of Margin. With the other parameters of this comparison: kedro compare " in text
-    assert f"--envs digits {options}" in text
+    assert "not run of Margin. With the other parameters of this comparison:\n\n" in text
+    assert f"\n    kedro compare --envs digits {options}\n" in text
+    assert "Networks: 50 epochs; resnet18 with the small stem; all images; " in text
+    assert "for the 1 method of a column" in text
     assert "--robustness" not in text
 
 
@@ -236,7 +247,7 @@ def test_variants_are_named_and_stand_beside_no_figures_of_the_paper() -> None:
         "## Digits, long tail 10, equal settings",
         "## Digits, long tail 10, equal settings: robustness",
     ]
-    assert "--params data.imbalance\\_factor=10 --class-splits" in text
+    assert "--params data.imbalance_factor=10 --class-splits" in text
     table = tabulate_scores(compared(*parts))
     assert set(table.variant) == {"", "classes_245983", "tail_10"}
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from guided_dml.comparison.plan import pin, prepare
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.errors import InputError, known
+from guided_dml.robustness.names import class_splits_for
 from guided_dml.robustness.unseen import possible_shots
 
 
@@ -36,17 +37,22 @@ def class_splits_of(
         catalog = context.catalog
         pin(catalog, version)
         labels = catalog.load("test_images")["labels"].numpy()
-        found = choices(splits, catalog.load("classes"), labels)
+        found = choices(splits, data_set, catalog.load("classes"), labels)
     return [{"data": {"classes": names}} for names in found]
 
 
 def choices(
-    splits: Sequence[str], classes: list[str], labels: NDArray[np.int64]
+    splits: Sequence[str], data_set: str, classes: list[str], labels: NDArray[np.int64]
 ) -> list[list[str]]:
     """Return the names of the classes in each choice; the same ones are chosen once.
 
+    They stand in the order of the literature's split of the same classes, if there is one, else of
+    all classes: in another order they would be another comparison.
+
     Args:
-        splits: Digits, each the number of one of up to ten classes, or names joined by ``+``.
+        splits: Digits, each the number of one of up to ten classes, or names or numbers joined by
+            ``+``.
+        data_set: Whose classes.
         classes: All names.
         labels: Of all test images.
 
@@ -54,6 +60,9 @@ def choices(
         InputError: There is no such class, too few are chosen or left, or those left have too few
             test images.
     """
+    known_splits = class_splits_for(data_set, classes) if len(classes) == 10 else []
+    listed = [_split(split, classes) for split in known_splits]
+    orders = {frozenset(names): names for names in listed}
     found = dict[frozenset[str], list[str]]()
     for split in splits:
         names = _split(split, classes)
@@ -66,7 +75,8 @@ def choices(
             possible_shots(labels[~np.isin(labels, [classes.index(name) for name in names])])
         except InputError as error:
             raise InputError(f"--class-splits {split}: {error}") from error
-        found.setdefault(frozenset(names), names)
+        of_all = sorted(names, key=classes.index)
+        found[frozenset(names)] = orders.get(frozenset(names), of_all)
     return [*found.values()]
 
 
@@ -77,11 +87,18 @@ def _split(split: str, classes: list[str]) -> list[str]:
                 f"--class-splits {split}: a digit stands for one of 10 classes, and there are "
                 f"{len(classes)}; name them, like {classes[0]}+{classes[1]}"
             )
-        known(f"class number in --class-splits {split}", split, map(str, range(len(classes))))
-        names = [classes[int(number)] for number in split]
+        names = [_named(number, split, classes) for number in split]
     else:
-        names = split.split("+")
-        known(f"class in --class-splits {split}", names, classes)
+        names = [_named(part, split, classes) for part in split.split("+")]
     if len(names) < 2 or len(set(names)) < len(names):
         raise InputError(f"--class-splits {split}: at least 2 classes are needed, each named once")
     return names
+
+
+def _named(part: str, split: str, classes: list[str]) -> str:
+    """Return the class of that name, or of that number."""
+    if part not in classes and part.isdecimal():
+        known(f"class number in --class-splits {split}", [part], map(str, range(len(classes))))
+        return classes[int(part)]
+    known(f"class in --class-splits {split}", [part], classes)
+    return part

@@ -18,8 +18,8 @@ from guided_dml.comparison.plan import Plan, Run, announce, plan_data_set
 from guided_dml.comparison.records import RunRecord, finished
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.upload import Uploader
-from guided_dml.comparison.worker import compute, has_network
-from guided_dml.errors import InputError
+from guided_dml.comparison.worker import compute, has_damaged_embeddings, has_network
+from guided_dml.errors import InputError, counted
 from guided_dml.parameters import validated
 from guided_dml.progress import progress_bar
 from guided_dml.robustness.protocol import check_protocol
@@ -116,6 +116,8 @@ def compare(
         raise InputError(
             f"--seeds: {seeds} given; at least one is needed, {MOST_SEEDS} at most are planned"
         )
+    if "seed" in overrides:
+        raise InputError("--params seed: kedro compare runs seeds from 0 on; --seeds is how many")
     if class_splits and robustness:
         raise InputError(
             "--class-splits measures how networks do on classes that they were not trained on, "
@@ -184,13 +186,14 @@ def _run_missing(project: Path, plans: list[Plan], how: How, say: Say) -> Outcom
 
 def _missing(outcome: Outcome, how: How, say: Say) -> list[Run]:
     """Return the runs that have to be computed, and count those that have not."""
-    missing, lacking, without = [], [], []
+    missing, lacking, without, damaged = [], [], [], []
     for planned in [run for plan in outcome.plans for run in plan.runs]:
         record = finished(outcome.project, planned.id)
         keys = outcome.plan_of(planned).about.robustness
         known = measured(outcome.project, planned.id, {one: keys[one] for one in how.modules})
         bare = len(known) < len(how.modules) and not has_network(outcome.project, planned)
-        if record is None or (how.refresh and (record.lacking or bare)):
+        broken = has_damaged_embeddings(outcome.project, planned)
+        if record is None or (how.refresh and (record.lacking or bare or broken)):
             missing.append(planned)
             continue
         outcome.add(planned, record)
@@ -198,17 +201,19 @@ def _missing(outcome: Outcome, how: How, say: Say) -> list[Run]:
             lacking.append(f"{planned.name} ({', '.join(record.lacking)})")
         if bare:
             without.append(planned.name)
+        elif broken:
+            damaged.append(planned.name)
     before = len(outcome.finished)
-    say(f"{before + len(missing)} runs: {before} finished before, {len(missing)} to do")
+    every = counted(before + len(missing), "run")
+    say(f"{every}: {before} finished before, {len(missing)} to do")
     for what, names in {
-        "lack scores that came later": lacking,
-        "have no stored network to be measured": without,
+        "without scores that came later": lacking,
+        "without a whole network to be measured": without,
+        "with damaged embeddings, which no figure shows": damaged,
     }.items():
         if names:
-            say(
-                f"{len(names)} finished runs {what}: {'; '.join(names)}; the same command with "
-                "--refresh runs them anew"
-            )
+            runs = counted(len(names), "finished run")
+            say(f"{runs} {what}: {'; '.join(names)}; --refresh runs them anew")
     return missing
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from guided_dml.comparison.records import About
+from guided_dml.errors import counted
 from guided_dml.methods import METHODS
+from guided_dml.parameters import flat
 
 #: The method that all others are tested against.
 OURS = "guided"
@@ -45,6 +47,34 @@ def section_name(about: About) -> str:
     if data.imbalance_factor is not None:
         parts.append(f"long tail {data.imbalance_factor:g}")
     return ", ".join([*parts, f"{about.protocol} settings"])
+
+
+def section_names(abouts: Sequence[About]) -> list[str]:
+    """Return what comparisons are called; those of one name tell where their parameters differ."""
+    names = [section_name(about) for about in abouts]
+    settings = [dict(flat(about.parameters.model_dump(exclude=set(METHODS)))) for about in abouts]
+    found = []
+    for name, setting in zip(names, settings, strict=True):
+        same = [other for other, called in zip(settings, names, strict=True) if called == name]
+        differ = (key for key in setting if any(one.get(key) != setting[key] for one in same))
+        found.append(", ".join([name, *(f"{key}={setting[key]}" for key in differ)]))
+    return found
+
+
+def setting_name(about: About) -> str:
+    """Return what the networks of a comparison share."""
+    parameters = about.parameters
+    student, cap = parameters.student, parameters.data.images_per_class
+    stem = f" with {'the small' if student.stem == 'small' else 'its own'} stem"
+    parts = [f"recipe {parameters.recipe}"] if parameters.recipe else []
+    parts += [
+        counted(student.epochs, "epoch"),
+        f"{student.backbone}{stem if student.backbone.startswith('resnet') else ''}",
+        "all images" if cap is None else f"at most {counted(cap, 'image')} per class",
+        f"embedding dimension {student.embedding_dimension}",
+        parameters.compute.precision,
+    ]
+    return "; ".join(parts)
 
 
 def classes_name(classes: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import csv
 from importlib.resources import files
 from typing import NamedTuple
 
+from guided_dml.errors import counted
 from guided_dml.parameters import Parameters
 
 
@@ -41,7 +42,7 @@ def departures(parameters: Parameters) -> list[str]:
     if cap is not None:
         found.append(f"at most {cap:,} images per class (the paper: all)")
     if student.epochs != 50:
-        found.append(f"{student.epochs} epochs (50)")
+        found.append(f"{counted(student.epochs, 'epoch')} (50)")
     if student.backbone != "resnet18":
         found.append(f"backbone {student.backbone} (resnet18)")
     elif student.stem != "small":

@@ -150,7 +150,14 @@ def _about(
     modules: Sequence[str],
 ) -> About:
     """Return what the report has to know; ``on_top`` are the parameters of each method's own."""
+    queries = shared.evaluation.split
+    if queries == "validation" and not len(catalog.load("split")["validation"]):
+        raise InputError(
+            f"evaluation.split: 'validation' given, but with data.validation_share="
+            f"{shared.data.validation_share:g} there are no validation images; it has to be above 0"
+        )
     files = [Path(catalog[name]._get_load_path()) for name in PREPARED]
+    shared.student.check_pretrained()
     files += [Path(file) for file in [shared.student.pretrained] if file]
     data_version = hash_of([content_hash(file) for file in files])
     keys = {
@@ -165,7 +172,8 @@ def _about(
             "classes": catalog.load("classes"),
             "data_version": data_version,
             "parameters": shared,
-            "pixel_scores": catalog.load("pixel_scores"),
+            # (of the test images, which nothing else stands beside)
+            "pixel_scores": catalog.load("pixel_scores") if queries == "test" else {},
         }
     )
     return about.model_copy(update={"robustness": module_keys(catalog, about, modules)})

@@ -245,6 +245,7 @@ def read(kind: str, model: type[_Model], place: str, load: Callable[[], Any]) ->
     return None
 
 
+@cache
 def warn(kind: str, place: str, reason: str) -> None:
-    """Warn of a stored file that counts nowhere."""
+    """Warn of a stored file that counts nowhere, once a process."""
     logger.warning("the %s file %s does not count: %s", kind, place, " ".join(reason.split()))

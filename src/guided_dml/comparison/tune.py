@@ -20,7 +20,7 @@ from guided_dml.comparison.sessions import Nested, merged
 from guided_dml.comparison.tuned import Found, tuned_file, why_kept, write_tuned
 from guided_dml.comparison.worker import compute
 from guided_dml.databases import alive, sqlite_url
-from guided_dml.errors import DivergedError, InputError
+from guided_dml.errors import DivergedError, InputError, counted
 from guided_dml.methods import METHODS
 from guided_dml.parameters import flat, validated
 from guided_dml.provenance import git_state
@@ -74,6 +74,7 @@ def tune(
     """
     if trials < 1:
         raise InputError(f"--trials: {trials} given; at least one is needed")
+    _check_left_free(method, overrides)
     fixed = merged(
         overrides, {"evaluation": {"split": "validation"}, "tracking": False, "seed": SEED}
     )
@@ -86,7 +87,7 @@ def tune(
             study.enqueue_trial(_own_settings(shared, method))
         before = len(_complete(study))
         to_do = max(0, trials - before)
-        say(f"{method} on {data_set}: {before} trials before, {to_do} to do")
+        say(f"{method} on {data_set}: {counted(before, 'trial')} before, {to_do} to do")
         if trials < RANDOM:
             say(f"fewer than {RANDOM} trials are a random search: the sampler learns from so many")
         if to_do:
@@ -136,6 +137,22 @@ def _study(project: Path, name: str) -> Study:
             study.enqueue_trial(trial.params)
             study.tell(trial.number, state=TrialState.FAIL)
     return study
+
+
+def _check_left_free(method: str, overrides: Nested) -> None:
+    """Refuse a value for what is varied, or the same in all trials."""
+    ranges = COMMON | METHODS[method].ranges
+    why = {
+        name: f"kedro tune varies it from {ends[0]:g} to {ends[1]:g}"
+        for name, ends in ranges.items()
+    }
+    why |= {
+        "seed": "all trials have the same one",
+        "evaluation.split": "settings are chosen on the validation images",
+    }
+    for name, _ in flat(overrides):
+        if name in why:
+            raise InputError(f"--params {name}: {why[name]}; leave it out")
 
 
 def _own_settings(shared: Nested, method: str) -> dict[str, float]:

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from guided_dml.comparison.sessions import Nested
-from guided_dml.errors import InputError
+from guided_dml.errors import InputError, counted
 
 
 class Found(BaseModel):
@@ -33,7 +33,7 @@ class Found(BaseModel):
     commit: str
 
     def __str__(self) -> str:
-        return f"MAP@R {100 * self.score:.2f} in {self.trials} trials"
+        return f"MAP@R {100 * self.score:.2f} in {counted(self.trials, 'trial')}"
 
 
 def tuned_file(project: Path, data_set: str, method: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import threading
@@ -38,11 +39,32 @@ alone = threading.Lock()
 
 
 def has_network(project: Path, run: Run) -> bool:
-    """Return whether all that measures a run without its training is stored."""
+    """Return whether all that measures a run without its training is stored, and whole."""
     parts = [name for name in NETWORK if name != "head" or METHODS[run.method].classifies]
     files = [f"weights/{run.id}/{name}.safetensors" for name in parts]
     files += [f"cards/{run.id}.json", f"embeddings/{run.id}.safetensors"]
-    return all((project / SCOREBOARD.parent / file).exists() for file in files)
+    return all(_is_whole(project / SCOREBOARD.parent / file) for file in files)
+
+
+def has_damaged_embeddings(project: Path, run: Run) -> bool:
+    """Return whether the embeddings of a run's queries are stored, but cannot be read."""
+    file = project / SCOREBOARD.parent / f"embeddings/{run.id}.safetensors"
+    return file.exists() and not _is_whole(file)
+
+
+def _is_whole(file: Path) -> bool:
+    """Return whether a file is there with its whole content, by what it says of itself."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if file.suffix == ".json":
+            json.loads(file.read_text("utf-8"))
+        else:
+            with safe_open(file, "np"):
+                pass
+    except (OSError, ValueError, SafetensorError):
+        return False
+    return True
 
 
 def compute(project: str, planned: Run, store: bool = True, weights: bool = False) -> RunRecord:
@@ -67,7 +89,8 @@ def compute(project: str, planned: Run, store: bool = True, weights: bool = Fals
     with alone, session(Path(project), planned.data_set, planned.parameters) as (opened, context):
         quiet()
         done = finished(Path(project), planned.id) if store else None
-        whole = not weights or has_network(Path(project), planned)
+        is_there = has_network if weights else lambda *run: not has_damaged_embeddings(*run)
+        whole = is_there(Path(project), planned)
         if done and not done.lacking and whole:  # (by another comparison at the same time)
             return done
         parameters = context.config_loader["parameters"]

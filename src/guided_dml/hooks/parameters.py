@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.pipeline import Pipeline
 
-from guided_dml.blocks import EvaluationParameters
-from guided_dml.parameters import validated
+from guided_dml.errors import counted
+from guided_dml.parameters import Parameters, validated
 from guided_dml.robustness.names import check_domain, chosen_families, chosen_sets
 from guided_dml.robustness.protocol import check_protocol
 from guided_dml.run_options import check_runner, data_sets
+
+logger = logging.getLogger(__name__)
 
 
 class ParameterHooks:
     """Checks all parameters of a session, and its runner."""
 
     def __init__(self) -> None:
-        self._evaluation: EvaluationParameters
+        self._parameters: Parameters
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Check all parameters, and the names in them."""
         loader = context.config_loader
         parameters = validated(loader["parameters"])
-        self._evaluation, robustness = parameters.evaluation, parameters.robustness
+        self._parameters, robustness = parameters, parameters.robustness
         chosen_families(robustness.families)
         data_set = loader["globals"]["dataset"]
         chosen_sets(robustness.ood, data_set, data_sets(Path(loader.conf_source)))
         check_domain(robustness.domain, data_set)
+        threads, cores = parameters.compute.threads or 1, os.cpu_count() or 1
+        if threads > cores:
+            logger.warning(
+                "compute.threads: %d given, but this machine has %s; threads that wait for each "
+                "other are many times slower",
+                threads,
+                counted(cores, "core"),
+            )
 
     @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """Check the runner, and that robustness can be measured if it is to be."""
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Check the runner, and what some steps need."""
         check_runner(run_params["runner"])
+        if "params:student" in pipeline.inputs():
+            self._parameters.student.check_pretrained()
         if any(name.startswith("robustness") for name in run_params["pipeline_names"] or ()):
-            check_protocol(self._evaluation)
+            check_protocol(self._parameters.evaluation)

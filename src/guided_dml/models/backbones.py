@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from guided_dml.blocks import StudentParameters
-from guided_dml.errors import InputError
+from guided_dml.errors import InputError, failing_as
 from guided_dml.inference.card import Card
 from guided_dml.models.airbench import Airbench
 from guided_dml.models.layers import Convolution3x3, ExactLinear, UnitLength
@@ -110,9 +109,9 @@ def _timm_model(image_shape: Sequence[int], student: StudentParameters) -> Any:
     name, file = student.backbone.removeprefix("timm/"), student.pretrained
     options: dict[str, Any] = {"in_chans": image_shape[0], "num_classes": 0}
     if file:
-        if not Path(file).is_file():
-            raise InputError(f"student.pretrained: there is no file {file}")
-        with safe_open(file, "pt") as weights:
+        student.check_pretrained()
+        damaged = failing_as(f"student.pretrained: {file} cannot be read as weights")
+        with damaged, safe_open(file, "pt") as weights:
             given = set(weights.keys())
         options |= {
             "pretrained": True,
@@ -123,13 +122,16 @@ def _timm_model(image_shape: Sequence[int], student: StudentParameters) -> Any:
     except TypeError:
         network = timm.create_model(name, **options)
     if file:  # (timm passes over what a file lacks)
-        state = network.state_dict().items()
-        lacking = sorted({key for key, value in state if value.is_floating_point()} - given)
+        state = network.state_dict()
+        floats = {key: value for key, value in state.items() if value.is_floating_point()}
+        lacking = sorted(floats.keys() - given)
         if lacking:
             raise InputError(
                 f"student.pretrained: {file} is not of {student.backbone}, of whose weights it "
                 f"lacks {len(lacking)}: {', '.join(lacking[:3])}" + " ..." * (len(lacking) > 3)
             )
+        if broken := [key for key, value in floats.items() if not value.isfinite().all()]:
+            raise InputError(f"student.pretrained: {file}: its {broken[0]} is not finite")
     return network
 
 

@@ -1,5 +1,6 @@
 """What robustness is measured on and by: every list of it comes from here."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -98,7 +99,22 @@ def class_splits_for(data_set: str, classes: Sequence[str]) -> list[str]:
     """
     if len(classes) == 10:
         return list(CLASS_SPLITS.get(data_set, CLASS_SPLITS[""]))
-    return ["+".join(classes[: max(2, 6 * len(classes) // 10)])]
+    return [class_split(classes[: max(2, 6 * len(classes) // 10)], classes)]
+
+
+def class_split(chosen: Sequence[str], classes: Sequence[str]) -> str:
+    """Return a choice of classes as ``kedro compare --class-splits`` takes it.
+
+    By name; by number where a name has letters that would have to be quoted.
+
+    Args:
+        chosen: Names of those trained on.
+        classes: Names of all; none where they are not known.
+    """
+    plain = all(re.fullmatch(r"[\w.-]+", name) for name in chosen)
+    if plain or not classes or any(name.isdecimal() for name in classes):
+        return "+".join(chosen)
+    return "+".join(str(classes.index(name)) for name in chosen)
 
 
 def chosen_families(families: str) -> list[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from guided_dml.comparison.board import Comparison
 from guided_dml.comparison.names import in_order, method_name, section_name
-from guided_dml.comparison.records import Partitions, RunRecord
+from guided_dml.comparison.records import Partitions, RunRecord, warn
 from guided_dml.figures.page import Choice, Group, PointImages
 from guided_dml.figures.plane import to_plane
 from guided_dml.figures.side_by_side import MapRow, Methods
@@ -128,10 +128,11 @@ def _load(partitions: Partitions, place: str, names: Sequence[str]) -> Arrays | 
         arrays: Arrays = {name: tensors[name].numpy() for name in names}
     except (DatasetError, KeyError) as error:
         reason = error.__cause__ or error
-        logger.warning("left out the tensors %s: cannot be read: %s", place, reason)
+        remedy = "the same comparison with --refresh makes them anew"
+        warn("tensors", place, f"cannot be read: {reason}; {remedy}")
         return None
     if len({len(array) for array in arrays.values()}) > 1 or not arrays[names[0]].size:
-        logger.warning("left out the tensors %s: their lengths do not fit", place)
+        warn("tensors", place, "their lengths do not fit")
         return None
     return arrays
 
@@ -139,7 +140,7 @@ def _load(partitions: Partitions, place: str, names: Sequence[str]) -> Arrays | 
 def _labels_fit(arrays: Arrays, place: str, classes: int) -> bool:
     fit = int(arrays["labels"].min()) >= 0 and int(arrays["labels"].max()) < classes
     if not fit:
-        logger.warning("left out the tensors %s: there are only %d classes", place, classes)
+        warn("tensors", place, f"there are only {classes} classes")
     return fit
 
 

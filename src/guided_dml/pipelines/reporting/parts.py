@@ -21,6 +21,12 @@ class Cell:
     bold: bool = False
 
 
+class Command(str):
+    """A note that is a command, to be copied as it is."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Table:
     """A table.
@@ -28,7 +34,7 @@ class Table:
     Attributes:
         groups: Rows that belong together.
         labels: How many of the columns name the row.
-        notes: Sentences below it.
+        notes: Sentences below it, and commands.
     """
 
     caption: str

@@ -9,8 +9,16 @@ from statistics import median
 import pandas as pd
 
 from guided_dml.comparison.board import Comparison
-from guided_dml.comparison.names import OURS, PROTOCOLS, method_name, section_name
+from guided_dml.comparison.names import (
+    OURS,
+    PROTOCOLS,
+    method_name,
+    section_name,
+    section_names,
+    setting_name,
+)
 from guided_dml.comparison.paper import departures, paper_figures
+from guided_dml.errors import counted
 from guided_dml.metrics.names import SHOWN
 from guided_dml.pipelines.reporting.outcomes import robustness_of
 from guided_dml.pipelines.reporting.parts import (
@@ -32,7 +40,9 @@ from guided_dml.pipelines.reporting.tables import COLUMNS, score_rows
 def sections(comparisons: Sequence[Comparison]) -> list[Section]:
     """Return the report on the runs, and on what was measured of their robustness."""
     found = []
-    measured = {one.first.about.id: one for one in robustness_of(comparisons) if one.modules}
+    robust = [one for one in robustness_of(comparisons) if one.modules]
+    names = section_names([one.about for one in robust])
+    measured = {one.first.about.id: (one, name) for one, name in zip(robust, names, strict=True)}
     for comparison in comparisons:
         about = comparison.about
         values = pd.DataFrame(score_rows(comparison), columns=COLUMNS)
@@ -43,28 +53,22 @@ def sections(comparisons: Sequence[Comparison]) -> list[Section]:
         brief = [scores.first_columns(2 + len(SHOWN))]
         found.append(Section(section_name(about), _facts(comparison), tables, brief))
         if about.id in measured:
-            found.append(robustness_section(measured[about.id]))
+            found.append(robustness_section(*measured[about.id]))
     return found
 
 
 def _facts(comparison: Comparison) -> str:
     about, runs = comparison.about, comparison.all_runs
-    recipe = about.parameters.recipe
-    student, cap = about.parameters.student, about.parameters.data.images_per_class
     counts = sorted({len(some) for some in comparison.runs.values()})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     missing = [method_name(method) for method in about.settings if method not in comparison.runs]
-    of_resnet = f" with {'the small' if student.stem == 'small' else 'its own'} stem"
     commits = sorted({run.git.commit[:10] + "+" * run.git.dirty for run in runs})
     changed = " (+: with changes that were not committed)" * any(run.git.dirty for run in runs)
     return (
         f"{PROTOCOLS[about.protocol]}. "
         f"Queries: the {about.parameters.evaluation.split} images; "
         f"{seeds} {'seed' if counts == [1] else 'seeds'} a method; "
-        f"{f'recipe {recipe}; ' if recipe else ''}{student.epochs} epochs; "
-        f"{student.backbone}{of_resnet if student.backbone.startswith('resnet') else ''}; "
-        f"{'all images' if cap is None else f'at most {cap:,} images per class'}; "
-        f"embedding dimension {student.embedding_dimension}; data version {about.data_version}; "
+        f"{setting_name(about)}; data version {about.data_version}; "
         f"device: {'; '.join(sorted({run.device for run in runs}))}; "
         f"commit: {', '.join(commits)}{changed}. "
         "Closed set: the queries are of the classes that were trained on."
@@ -147,7 +151,8 @@ def _tests_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
     return Table(
         "Guided minus each method over the n seeds that both ran with: mean difference in points "
         "± half width of its 95 % interval; p of the paired t-test after Holm's correction over "
-        f"the {len(others)} methods of a column; effect size: Cohen's d of the differences.",
+        f"the {counted(len(others), 'method')} of a column; effect size: Cohen's d of the "
+        "differences.",
         ["Guided minus", "n", "", *SHOWN.values()],
         groups,
         labels=3,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from guided_dml.comparison.names import OURS, classes_name, method_name, section_name
+from guided_dml.comparison.names import OURS, classes_name, method_name, setting_name
+from guided_dml.errors import counted
 from guided_dml.metrics.statistics import mean_of
 from guided_dml.pipelines.reporting.module_tables import module_tables
 from guided_dml.pipelines.reporting.outcomes import Robustness, Values
@@ -13,6 +14,7 @@ from guided_dml.pipelines.reporting.parts import (
     DASH,
     RAW_PIXELS,
     Cell,
+    Command,
     Section,
     Table,
     cells,
@@ -20,19 +22,26 @@ from guided_dml.pipelines.reporting.parts import (
     probability,
     spanned,
 )
-from guided_dml.robustness.names import CLAIMS, MODULES, OUTCOMES, Outcome, class_splits_for
+from guided_dml.robustness.names import (
+    CLAIMS,
+    MODULES,
+    OUTCOMES,
+    Outcome,
+    class_split,
+    class_splits_for,
+)
 from guided_dml.robustness.verdicts import Lead, leads, verdict
 
 #: The declared outcomes of all methods.
 Outcomes = Mapping[Outcome, Values]
 
 
-def robustness_section(measured: Robustness) -> Section:
-    """Return the report on what was measured on a data set under a protocol."""
+def robustness_section(measured: Robustness, name: str) -> Section:
+    """Return the report on what was measured on a data set under a protocol, by its name."""
     outcomes = {one: measured.values(one.module, one.score) for one in OUTCOMES}
     tables = [_outcomes_table(measured, outcomes), _verdicts_table(outcomes)]
     return Section(
-        f"{section_name(measured.about)}: robustness",
+        f"{name}: robustness",
         _facts(measured),
         [*tables, *module_tables(measured)],
         [_brief_table(measured, outcomes)],
@@ -41,6 +50,7 @@ def robustness_section(measured: Robustness) -> Section:
 
 def _facts(measured: Robustness) -> str:
     facts = (
+        f"Networks: {setting_name(measured.about)}. "
         "Queries are test images, references all training images as they are; nothing is chosen on "
         "shifted or out-of-distribution images. Intervals run over training seeds. Raw pixels "
         "(1-NN) are measured like the methods, without any training."
@@ -66,7 +76,7 @@ def _outcomes_table(measured: Robustness, outcomes: Outcomes) -> Table:
         caption += (
             f" Bold: the best mean of a method. Below, {method_name(OURS)} minus each other method "
             "in points, paired over the seeds that both have, and p of the paired t-test after "
-            f"Holm's correction for the {len(others)} methods of a column."
+            f"Holm's correction for the {counted(len(others), 'method')} of a column."
         )
     return Table(
         caption,
@@ -166,18 +176,22 @@ def _not_run(measured: Robustness, outcomes: Outcomes) -> list[str]:
     others = {outcome: of for outcome, of in lacking.items() if outcome not in unseen}
     modules = dict.fromkeys(outcome.module for outcome in others)
     options = {f"--robustness {','.join(modules)}": others, _class_splits(measured): unseen}
-    return [_command(measured, option, some) for option, some in options.items() if some]
+    commands = (_command(measured, option, some) for option, some in options.items() if some)
+    return [note for notes in commands for note in notes]
 
 
 def _class_splits(measured: Robustness) -> str:
     about = measured.first.about
     chosen = [one.about.parameters.data.classes or [] for one in measured.splits]
-    splits = ["+".join(some) for some in chosen]
+    every = measured.whole.about.classes if measured.whole else []
+    splits = [class_split(some, every) for some in chosen]
     splits = splits or class_splits_for(about.data_set, about.classes)
     return f"--class-splits {shlex.quote(','.join(splits))}"
 
 
-def _command(measured: Robustness, option: str, lacking: Mapping[Outcome, list[str]]) -> str:
+def _command(
+    measured: Robustness, option: str, lacking: Mapping[Outcome, list[str]]
+) -> tuple[str, Command]:
     about, tail = measured.about, measured.about.parameters.data.imbalance_factor
     methods = [one for one in measured.methods if any(one in of for of in lacking.values())]
     seeds = 1 + max(run.seed for run in measured.first.all_runs)
@@ -187,7 +201,5 @@ def _command(measured: Robustness, option: str, lacking: Mapping[Outcome, list[s
     parts += [f"--params data.imbalance_factor={tail:g}"] if tail is not None else []
     titles = "; ".join(outcome.title for outcome in lacking)
     whose = ", ".join(map(method_name, methods))
-    return (
-        f"{DASH} {titles}: not run of {whose}. With the other parameters of this comparison: "
-        f"{' '.join([*parts, option])}"
-    )
+    sentence = f"{DASH} {titles}: not run of {whose}. With the other parameters of this comparison:"
+    return sentence, Command(" ".join([*parts, option]))

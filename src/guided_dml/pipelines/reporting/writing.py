@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from textwrap import wrap
 
-from guided_dml.pipelines.reporting.parts import Cell, Section, Table
+from guided_dml.pipelines.reporting.parts import Cell, Command, Section, Table
 
 HEADING = "Guided deep metric learning: the comparison"
 
@@ -61,7 +61,7 @@ def markdown(sections: Iterable[Section]) -> str:
         for table in section.tables:
             lines += ["", _plain(table.caption), "", *_markdown_table(table)]
             for note in table.notes:
-                lines += ["", _plain(note)]
+                lines += ["", f"    {note}" if isinstance(note, Command) else _plain(note)]
     return "\n".join(lines) + "\n"
 
 
@@ -129,7 +129,8 @@ def _latex_table(table: Table) -> list[str]:
         lines += [_latex_row(_texts(row, escaped, r"\textbf{{{}}}")) for row in group]
     lines += [r"\bottomrule", r"\end{tabular}"]
     for note in table.notes:
-        lines += ["", rf"\smallskip {escaped(note)}"]
+        text = rf"\texttt{{{escaped(note)}}}" if isinstance(note, Command) else escaped(note)
+        lines += ["", rf"\smallskip {text}"]
     return [*lines, r"\end{table}"]
 
 
