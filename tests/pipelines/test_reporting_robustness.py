@@ -203,6 +203,16 @@ def test_what_was_never_measured_is_not_told_of_and_drawn_as_a_sentence() -> Non
     assert not set(tabulate_scores(comparisons).score) & {one.name for one in OUTCOMES}
 
 
+def test_a_choice_of_classes_that_is_not_measured_yet_leaves_dashes() -> None:
+    """Another command may be at it while this one reports."""
+    levels, (one, other) = {"guided": [0.9]}, map(split_parameters, SPLITS)
+    comparisons = compared(part(levels, ("unseen",), one), part(levels, (), other))
+    _, guided, *_ = rows_of(write_report(comparisons)[0], "declared before", "Method")
+    assert guided[2:] == [DASH] * len(OUTCOMES)
+    *_, few = draw_robustness(comparisons)
+    assert "not measured; kedro compare --class-splits" in few.texts[0].get_text()
+
+
 def test_every_module_has_its_tables() -> None:
     levels = {"guided": [0.9, 0.8], "softmax": [0.9, 0.9]}
     text = write_report(with_splits(levels, levels))[0]

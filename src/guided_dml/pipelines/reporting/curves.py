@@ -74,6 +74,8 @@ def _lines(
         rows = {method: _row(measured, module, method, panels) for method in measured.methods}
         rows |= {PIXELS: _pixels_row(measured, module, panels)}
         rows = {of: row for of, row in rows.items() if np.isfinite(row[0]).any()}
+        if not rows:  # (one of several choices of classes is not measured yet)
+            continue
         lines = Lines(
             title=title,
             names=[RAW_PIXELS if of == PIXELS else method_name(of) for of in rows],
