@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,17 @@ def test_everything_is_made_from_what_fits(compared: Path, warned: list[str]) ->
     assert len(warned) == 2
     assert "seed_7 does not count: cannot be read" in warned[0]
     assert "seed_8 does not count: its content is that of" in warned[1]
+
+
+def test_the_scores_are_reported_without_the_embeddings(compared: Path) -> None:
+    """Records that are kept in a repository are all that a clone has."""
+    for folder in ("embeddings", "images"):
+        shutil.rmtree(compared / FOLDER / folder)
+    version = run_session(compared, "reporting", params={"tracking": False})
+    files = made(compared, version)
+    assert set(files) - {"made_from.json"} == MADE
+    assert "| Guided " in files["comparison_markdown.md"].read_text("utf-8")
+    assert "no embedding is stored" in files["atlas_page.html"].read_text("utf-8")
 
 
 @pytest.mark.parametrize("missing", ["current", "scoreboard"])

@@ -17,8 +17,8 @@ from guided_dml.lineage import Versioned, stored_file, stored_files, stored_vers
 from guided_dml.parameters import defining, validated
 from guided_dml.robustness.names import other_sets
 
-#: Kept in partitions, one a run of a comparison.
-COMPARED = ("comparisons", "scoreboard", "scoreboard_embeddings", "scoreboard_images")
+#: What a report cannot do without; the rest is drawn as far as it is there.
+COMPARED = ("comparisons", "scoreboard")
 
 
 class VersionHooks:
