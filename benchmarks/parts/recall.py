@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
-from torchvision.datasets import CIFAR10
 
 from guided_dml.blocks import ComputeParameters, Task
+from guided_dml.datasets.torchvision_images import TorchvisionDataset
 from guided_dml.losses import spread
 from guided_dml.methods.anchors import Anchors
 from guided_dml.metrics.retrieval import retrieval_scores
@@ -38,9 +38,11 @@ class Images:
     """CIFAR-10's training images, a tenth of them held out as queries."""
 
     def __init__(self) -> None:
-        raw = CIFAR10(str(RAW), train=True)
-        self.pixels = torch.from_numpy(raw.data).permute(0, 3, 1, 2).contiguous()
-        self.labels = torch.tensor(raw.targets)
+        raw = TorchvisionDataset(path=str(RAW), name="CIFAR10", verify=False).load()
+        assert raw.test is not None
+        self.pixels, self.labels = (
+            torch.from_numpy(values[~raw.test]) for values in (raw.images, raw.labels)
+        )
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(self.labels)))
         self.train, self.held_out = order[:IMAGES], order[IMAGES:]
 
@@ -110,8 +112,6 @@ def ours(images: Images, epochs: int) -> tuple[float, float]:
 
 
 def measure() -> str:
-    if not RAW.exists():
-        sys.exit(f"recall: CIFAR-10 is not in {RAW}; docs/data-sets.md tells how to get it")
     images = Images()
     rows: Table = [["loop", "epochs", "minutes", "Recall@1, %"]]
     for name, loop, epochs in (
