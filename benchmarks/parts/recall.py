@@ -60,7 +60,7 @@ class Images:
 
 
 def method_and_targets(images: Images, epochs: int) -> tuple[Anchors, Task, Tensor]:
-    """Return what both loops learn: a fixed point for each class, at the recipe's scale."""
+    """Return what both loops learn: a fixed point for each class, not at the recipe's scale yet."""
     settings, method = student(epochs=epochs), Anchors(**BASE["anchors"])
     task = Task(settings, classes=10, seed=0)
     return method, task, method.answers(task, images.labels)

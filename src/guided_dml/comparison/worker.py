@@ -89,8 +89,8 @@ def compute(project: str, planned: Run, store: bool = True, weights: bool = Fals
     with alone, session(Path(project), planned.data_set, planned.parameters) as (opened, context):
         quiet()
         done = finished(Path(project), planned.id) if store else None
-        is_there = has_network if weights else lambda *run: not has_damaged_embeddings(*run)
-        whole = is_there(Path(project), planned)
+        run = Path(project), planned
+        whole = has_network(*run) if weights else not has_damaged_embeddings(*run)
         if done and not done.lacking and whole:  # (by another comparison at the same time)
             return done
         parameters = context.config_loader["parameters"]
