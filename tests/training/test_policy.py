@@ -29,7 +29,7 @@ def policy(
 
 
 @pytest.mark.parametrize(
-    ("asked", "capability", "instructions", "autocast", "words", "emulated"),
+    ("asked", "capability", "instructions", "autocast", "words", "slower"),
     [
         ("auto", (7, 0), (), None, "capability 7.0 only emulates", False),  # (V100)
         ("auto", (7, 5), ("avx512_bf16",), None, "capability 7.5 only emulates", False),  # (T4)
@@ -47,18 +47,37 @@ def policy(
         ("bfloat16", None, ("amx_bf16",), torch.bfloat16, "as asked for", False),
     ],
 )
-def test_bfloat16_is_chosen_where_the_hardware_computes_in_it(
+def test_bfloat16_is_chosen_where_the_hardware_is_faster_in_it(
     asked: Any,
     capability: tuple[int, int] | None,
     instructions: tuple[str, ...],
     autocast: torch.dtype | None,
     words: str,
-    emulated: bool,
+    slower: bool,
 ) -> None:
     chosen = precision_of(asked, capability, instructions)
     assert chosen.autocast is autocast
     assert words in chosen.reason
-    assert chosen.emulated is emulated
+    assert chosen.slower is slower
+
+
+@pytest.mark.parametrize(
+    ("instructions", "processor", "faster"),
+    [
+        (("avx512_bf16",), "Intel Xeon", False),  # (two thirds of float32's rate, measured)
+        (("avx512_bf16", "amx_bf16"), "Intel Xeon", True),
+        (("avx512_bf16",), "AMD EPYC", True),
+    ],
+)
+def test_bfloat16_of_an_intel_needs_its_matrix_units(
+    instructions: tuple[str, ...], processor: str, faster: bool
+) -> None:
+    chosen = precision_of("auto", None, instructions, processor)
+    assert (chosen.autocast is torch.bfloat16) is faster
+    asked = precision_of("bfloat16", None, instructions, processor)
+    assert asked.autocast is torch.bfloat16
+    assert asked.slower is not faster
+    assert ("slower than float32" in asked.reason) is not faster
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -64,7 +64,7 @@ def fit(
     schedule.replay(rows)
     if rows:
         logger.info("%s goes on after epoch %d of %d", name, len(rows), parameters.epochs)
-    logger.log(logging.WARNING if policy.emulated else logging.INFO, "%s on %s", name, policy)
+    logger.log(logging.WARNING if policy.slower else logging.INFO, "%s on %s", name, policy)
     model.train()
     images, interval = batches.images, 1 if policy.device.type == "cpu" else GPU_CHECK_INTERVAL
     total = parameters.epochs * images

@@ -32,18 +32,19 @@ class Precision(NamedTuple):
     Attributes:
         autocast: The reduced precision, None for float32.
         reason: Why.
-        emulated: Whether the hardware has to convert, which is slower than float32.
+        slower: Whether it costs time instead of saving it.
     """
 
     autocast: torch.dtype | None
     reason: str
-    emulated: bool = False
+    slower: bool = False
 
 
 def precision_of(
     asked: Literal["auto", "float32", "bfloat16"],
     capability: tuple[int, int] | None,
     instructions: Iterable[str] = (),
+    processor: str = "",
 ) -> Precision:
     """Return the precision of the forward pass.
 
@@ -51,25 +52,30 @@ def precision_of(
         asked: ``compute.precision``.
         capability: The GPU's compute capability; None on a CPU.
         instructions: What the CPU can do, by PyTorch's names.
+        processor: The CPU's name.
     """
     if asked == "float32":
         return Precision(None, "as asked for")
     if capability is None:
         what = "the processor"
-        found = [name for name in BFLOAT16_INSTRUCTIONS if name in instructions]
+        found = next((name for name in BFLOAT16_INSTRUCTIONS if name in instructions), None)
     else:
         what = "a card of compute capability {}.{}".format(*capability)
         # (PyTorch calls bfloat16 supported below that as well: it converts)
-        found = ["its matrix units"] if capability >= (8, 0) else []
-    if found:
-        return Precision(
-            torch.bfloat16,
-            "as asked for" if asked == "bfloat16" else f"{what} computes in it ({found[0]})",
-        )
+        found = "its matrix units" if capability >= (8, 0) else None
+    if found is None:
+        drawback = "only emulates bfloat16"
+    elif found == "avx512_bf16" and "Intel" in processor:
+        # AMD's doubles the rate; Intel means amx_bf16 for that, which virtual machines may hide.
+        drawback = "has Intel's avx512_bf16 without amx_bf16"
+    elif asked == "bfloat16":
+        return Precision(torch.bfloat16, "as asked for")
+    else:
+        return Precision(torch.bfloat16, f"{what} computes in it ({found})")
+    reason = f"{what} {drawback}, which is slower than float32"
     if asked == "bfloat16":
-        reason = f"as asked for, but {what} only emulates it: slower than float32"
-        return Precision(torch.bfloat16, reason, emulated=True)
-    return Precision(None, f"{what} only emulates bfloat16")
+        return Precision(torch.bfloat16, f"as asked for, but {reason}", slower=True)
+    return Precision(None, reason)
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class Policy:
         threads: Of the CPU.
         hardware: The name of what computes: other hardware or threads give other weights.
         reason: Why this precision.
-        emulated: Whether the precision costs time instead of saving it.
+        slower: Whether the precision costs time instead of saving it.
     """
 
     device: torch.device
@@ -94,13 +100,13 @@ class Policy:
     threads: int = field(default_factory=torch.get_num_threads)
     hardware: str = ""
     reason: str = field(default="", repr=False)
-    emulated: bool = field(default=False, repr=False)
+    slower: bool = field(default=False, repr=False)
 
     @classmethod
     def of(cls, parameters: ComputeParameters) -> Policy:
         """Return the policy that ``parameters`` ask for on this machine.
 
-        ``auto`` takes the GPU where there is one, and bfloat16 if the hardware computes in it.
+        ``auto`` takes the GPU where there is one, and bfloat16 where the hardware is faster in it.
 
         Raises:
             InputError: ``cuda`` is asked for and not there.
@@ -109,8 +115,9 @@ class Policy:
             raise InputError("compute.device: no CUDA GPU is at hand; use 'auto' or 'cpu'")
         on_gpu = parameters.device != "cpu" and torch.cuda.is_available()
         capability = torch.cuda.get_device_capability() if on_gpu else None
-        can = [] if on_gpu else [name for name, has in torch.cpu.get_capabilities().items() if has]
-        precision = precision_of(parameters.precision, capability, can)
+        cpu = torch.cpu.get_capabilities()
+        can = [name for name, has in cpu.items() if has]
+        precision = precision_of(parameters.precision, capability, can, cpu.get("cpu_name", ""))
         return cls(
             device=torch.device("cuda" if on_gpu else "cpu"),
             autocast=precision.autocast,
@@ -119,7 +126,7 @@ class Policy:
             threads=parameters.threads or torch.get_num_threads(),
             hardware=device_name(parameters.model_dump()),
             reason=precision.reason,
-            emulated=precision.emulated,
+            slower=precision.slower,
         )
 
     def __str__(self) -> str:
