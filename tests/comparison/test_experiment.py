@@ -211,7 +211,7 @@ def test_while_mlflow_is_locked_scores_wait_to_be_uploaded(
         (["--envs", "digits", "--params", "seed=7"], ["--params seed", "--seeds"]),
         (
             ["--envs", "digits", "--params", VALIDATION],
-            ["evaluation.split: 'validation'", "data.validation_share=0 "],
+            ["evaluation.split: 'validation'", "data.validation_share has to be above 0"],
         ),
         (
             ["--envs", "digits", "--params", f"student.backbone=timm/test_resnet,{GONE}"],

@@ -9,7 +9,6 @@ from scipy import stats
 from test_reporting_tables import section_table
 
 from guided_dml.comparison.board import Comparison, read_comparisons
-from guided_dml.comparison.names import section_names
 from guided_dml.comparison.sessions import Nested, merged
 from guided_dml.methods import METHODS
 from guided_dml.pipelines.reporting.curves import few_shot_lines, severity_lines, shift_lines
@@ -104,7 +103,7 @@ def test_other_parameters_are_other_comparisons() -> None:
         (True, 1),
     ]
     assert found[2].about.variant == "tail_10"
-    names = section_names([one.about for one in found])
+    names = [one.name for one in found]
     assert names == [
         "Digits, equal settings, robustness.episodes=1000",
         "Digits, equal settings, robustness.episodes=5",

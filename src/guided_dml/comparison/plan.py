@@ -151,11 +151,6 @@ def _about(
 ) -> About:
     """Return what the report has to know; ``on_top`` are the parameters of each method's own."""
     queries = shared.evaluation.split
-    if queries == "validation" and not len(catalog.load("split")["validation"]):
-        raise InputError(
-            f"evaluation.split: 'validation' given, but with data.validation_share="
-            f"{shared.data.validation_share:g} there are no validation images; it has to be above 0"
-        )
     files = [Path(catalog[name]._get_load_path()) for name in PREPARED]
     shared.student.check_pretrained()
     files += [Path(file) for file in [shared.student.pretrained] if file]

@@ -5,15 +5,25 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from guided_dml.errors import InputError
 from guided_dml.types import Tensors
 
 
 def sets_of(
     train_images: Tensors, test_images: Tensors, split: Tensors, queried: str
 ) -> dict[str, Tensors]:
-    """Return the references and the queries of a protocol, in this order, by their names."""
+    """Return the references and the queries of a protocol, in this order, by their names.
+
+    Raises:
+        InputError: There are no validation images to be the queries.
+    """
     parts = [train_images, test_images]
     if queried != "test":
+        if not len(split["validation"]):
+            raise InputError(
+                "evaluation.split: 'validation' given, but the split holds no validation images; "
+                "data.validation_share has to be above 0"
+            )
         chosen = (split["train"], split["validation"])
         parts = [{key: some[rows] for key, some in train_images.items()} for rows in chosen]
     return dict(zip(names_of(queried), parts, strict=True))

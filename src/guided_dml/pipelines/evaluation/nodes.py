@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 from guided_dml.blocks import ComputeParameters, EvaluationParameters, PageParameters
-from guided_dml.errors import InputError
 from guided_dml.inference.card import Card
 from guided_dml.metrics.protocol import image_names_of, sets_of
 from guided_dml.types import Figure, History, Plot, Tensors
@@ -53,11 +52,7 @@ def embed_images(
     from guided_dml.training.embed import embed
     from guided_dml.training.policy import Policy
 
-    if evaluation.split == "validation" and not len(split["validation"]):
-        raise InputError(
-            "evaluation.split: 'validation' given, but the split holds no validation images; "
-            "run ingestion with a data.validation_share above 0"
-        )
+    sets = sets_of(train_images, test_images, split, evaluation.split)
     policy = Policy.of(compute)
     model = embedder_of(card, weights)
     if evaluation.flip_average != card.flip_average:
@@ -70,7 +65,7 @@ def embed_images(
         model = FlipAverage(model, unit_length=card.unit_length)
     policy.place(model)
     results = []
-    for name, part in sets_of(train_images, test_images, split, evaluation.split).items():
+    for name, part in sets.items():
         embeddings = embed(
             model,
             DeviceImages(part["images"], card.normalisation, policy.device),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from guided_dml.comparison.board import Comparison
 from guided_dml.comparison.measurements import PIXELS
-from guided_dml.comparison.names import method_name, section_names
+from guided_dml.comparison.names import method_name
 from guided_dml.figures.robustness import Lines
 from guided_dml.figures.side_by_side import NO_METHOD
 from guided_dml.metrics.statistics import mean_of
@@ -65,9 +65,8 @@ def _lines(
     x_of: Callable[[Robustness], Iterable[float]],
 ) -> list[Lines]:
     """Return the lines of each data set of which a module was measured."""
-    known, found, measures = all_methods(comparisons), [], robustness_of(comparisons)
-    titles = section_names([measured.about for measured in measures])
-    for measured, title in zip(measures, titles, strict=True):
+    known, found = all_methods(comparisons), []
+    for measured in robustness_of(comparisons):
         panels = panels_of(measured)
         if not panels or not measured.scores(module):
             continue
@@ -77,7 +76,7 @@ def _lines(
         if not rows:  # (one of several choices of classes is not measured yet)
             continue
         lines = Lines(
-            title=title,
+            title=measured.name,
             names=[RAW_PIXELS if of == PIXELS else method_name(of) for of in rows],
             colours=[NO_METHOD if of == PIXELS else known.index(of) for of in rows],
             x=np.array([*x_of(measured)], np.float64),

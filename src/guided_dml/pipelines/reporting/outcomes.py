@@ -9,7 +9,7 @@ from itertools import product
 from statistics import fmean
 
 from guided_dml.comparison.board import Comparison
-from guided_dml.comparison.names import in_order
+from guided_dml.comparison.names import in_order, section_names
 from guided_dml.comparison.records import About
 from guided_dml.methods import METHODS
 from guided_dml.robustness.names import MODULES
@@ -23,11 +23,13 @@ class Robustness:
     """What was measured on a data set under a protocol.
 
     Attributes:
+        name: What it is called, unlike the others.
         about: What is compared, whatever the classes trained on.
         whole: The comparison whose networks were trained on all classes.
         splits: Those trained on some of them, with parameters that are equal otherwise.
     """
 
+    name: str
     about: About
     whole: Comparison | None
     splits: list[Comparison]
@@ -90,11 +92,11 @@ def robustness_of(comparisons: Sequence[Comparison]) -> list[Robustness]:
             groups.append((about, [one]))
         else:
             group.append(one)
-    found = []
-    for about, group in groups:
+    found, names = [], section_names([about for about, _ in groups])
+    for name, (about, group) in zip(names, groups, strict=True):
         splits = [one for one in group if one.about.parameters.data.classes]
         whole = next((one for one in group if one not in splits), None)
-        found.append(Robustness(about, whole, splits))
+        found.append(Robustness(name, about, whole, splits))
     return found
 
 

@@ -14,7 +14,6 @@ from guided_dml.comparison.names import (
     PROTOCOLS,
     method_name,
     section_name,
-    section_names,
     setting_name,
 )
 from guided_dml.comparison.paper import departures, paper_figures
@@ -40,9 +39,7 @@ from guided_dml.pipelines.reporting.tables import COLUMNS, score_rows
 def sections(comparisons: Sequence[Comparison]) -> list[Section]:
     """Return the report on the runs, and on what was measured of their robustness."""
     found = []
-    robust = [one for one in robustness_of(comparisons) if one.modules]
-    names = section_names([one.about for one in robust])
-    measured = {one.first.about.id: (one, name) for one, name in zip(robust, names, strict=True)}
+    measured = {one.first.about.id: one for one in robustness_of(comparisons) if one.modules}
     for comparison in comparisons:
         about = comparison.about
         values = pd.DataFrame(score_rows(comparison), columns=COLUMNS)
@@ -53,7 +50,7 @@ def sections(comparisons: Sequence[Comparison]) -> list[Section]:
         brief = [scores.first_columns(2 + len(SHOWN))]
         found.append(Section(section_name(about), _facts(comparison), tables, brief))
         if about.id in measured:
-            found.append(robustness_section(*measured[about.id]))
+            found.append(robustness_section(measured[about.id]))
     return found
 
 

@@ -36,12 +36,12 @@ from guided_dml.robustness.verdicts import Lead, leads, verdict
 Outcomes = Mapping[Outcome, Values]
 
 
-def robustness_section(measured: Robustness, name: str) -> Section:
-    """Return the report on what was measured on a data set under a protocol, by its name."""
+def robustness_section(measured: Robustness) -> Section:
+    """Return the report on what was measured on a data set under a protocol."""
     outcomes = {one: measured.values(one.module, one.score) for one in OUTCOMES}
     tables = [_outcomes_table(measured, outcomes), _verdicts_table(outcomes)]
     return Section(
-        f"{name}: robustness",
+        f"{measured.name}: robustness",
         _facts(measured),
         [*tables, *module_tables(measured)],
         [_brief_table(measured, outcomes)],
