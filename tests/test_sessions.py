@@ -326,6 +326,15 @@ def test_a_typo_stops_the_run_before_anything_is_stored(project: Path) -> None:
     assert not list((project / "data").iterdir())
 
 
+def test_a_network_that_cannot_be_built_is_refused_before_its_teacher_is_trained(
+    project: Path,
+) -> None:
+    with pytest.raises(InputError, match="8x8 pixels are too small for student.backbone=airbench"):
+        run(project, params={"student": {"backbone": "airbench"}, "tracking": False})
+    assert versions(project, "triplets.safetensors")
+    assert not versions(project, "gemini_weights.safetensors")
+
+
 def test_a_failed_run_is_marked_failed_with_its_error(project: Path) -> None:
     diverging = SMALL["student"] | {"learning_rate": 1e30, "clip_gradient_values": None}
     with pytest.raises(InputError, match=r"student: the loss became \w+ at epoch"):

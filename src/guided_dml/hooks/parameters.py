@@ -9,7 +9,7 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.pipeline import Pipeline
+from kedro.pipeline import Node, Pipeline
 
 from guided_dml.errors import counted
 from guided_dml.parameters import Parameters, validated
@@ -49,7 +49,17 @@ class ParameterHooks:
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
         """Check the runner, and what some steps need."""
         check_runner(run_params["runner"])
-        if "params:student" in pipeline.inputs():
+        self._trains_student = "params:student" in pipeline.inputs()
+        if self._trains_student:
             self._parameters.student.check_pretrained()
         if any(name.startswith("robustness") for name in run_params["pipeline_names"] or ()):
             check_protocol(self._parameters.evaluation)
+
+    @hook_impl(tryfirst=True)
+    def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:
+        """Refuse a network that cannot be built for the images before its teacher is trained."""
+        if node.name == "train_gemini" and self._trains_student:
+            from guided_dml.models.backbones import build_embedder
+
+            image_shape = inputs["train_images"]["images"].shape[1:]
+            build_embedder(0, image_shape, self._parameters.student)
