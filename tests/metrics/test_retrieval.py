@@ -14,7 +14,7 @@ from devices import DEVICES
 from guided_dml.errors import InputError
 from guided_dml.metrics import distances, neighbours, retrieval
 from guided_dml.metrics.neighbours import nearest
-from guided_dml.metrics.retrieval import retrieval_scores, streamed_retrieval_scores
+from guided_dml.metrics.retrieval import retrieval_scores
 
 
 def slow_ranking(query: list[float], references: list[list[float]]) -> list[int]:
@@ -155,9 +155,6 @@ def test_both_engines_agree_on_many_references(dimension: int, spread: float) ->
 def test_chunks_change_nothing(dimension: int, monkeypatch: pytest.MonkeyPatch) -> None:
     reference, query = clusters(dimension, [300, 200], 0), clusters(dimension, [15, 12], 1)
     whole = retrieval_scores(*query, *reference)
-    for size in (1, 5):
-        chunks = zip(query[0].split(size), query[1].split(size), strict=True)
-        assert streamed_retrieval_scores(chunks, *reference) == whole
     monkeypatch.setattr(neighbours, "GROUP", (8, 8))
     assert retrieval_scores(*query, *reference) == whole
     monkeypatch.setattr(neighbours, "CHUNK_BYTES", 3 * 500 * neighbours.PAIR_BYTES)
@@ -312,8 +309,3 @@ def test_bad_points_are_named(bad: Tensor, words: str, device: str) -> None:
 def test_no_neighbour_is_refused() -> None:
     with pytest.raises(InputError, match="k: 0"):
         nearest(torch.zeros(1, 2), torch.zeros(1, 2), k=0)
-
-
-def test_a_stream_without_queries_is_refused() -> None:
-    with pytest.raises(InputError, match="query: there is none"):
-        streamed_retrieval_scores([], torch.zeros(4, 2), torch.tensor([0, 0, 1, 1]))

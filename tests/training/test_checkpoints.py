@@ -30,7 +30,8 @@ def train(
     inputs, targets = (torch.randn(22, n, generator=source) for n in (3, 2))
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        model = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+        hidden = nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2)
+        model = nn.Sequential(*hidden, nn.Linear(8, 2))
         if parameters.muon_learning_rate:
             convolution = Convolution3x3(3, 8).to(memory_format=torch.channels_last)
             as_image = nn.Sequential(nn.Unflatten(1, (3, 1, 1)), convolution, nn.Flatten())

@@ -42,14 +42,18 @@ def test_batch_statistics_are_those_of_consecutive_thirtieths(
     assert not torch.allclose(published, plain, atol=1e-3)
 
 
-def test_teacher_embeds_the_asked_images_in_their_order(images: DeviceImages) -> None:
-    gemini = Gemini((1, 8, 8), classes=3, kernel_size=3, padding=1)
-    labels = torch.arange(70) % 3
-    indices = torch.tensor([69, 0, 33, 34, 2])
+def test_teacher_embeds_the_asked_images_in_their_order(
+    images: DeviceImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guided_dml.training.embed.CLASS_BATCH", 2)
+    gemini = Gemini((1, 8, 8), classes=4, kernel_size=3, padding=1)
+    labels = 2 * (torch.arange(70) % 2) + 1  # (no image of class 0 or 2)
+    indices = torch.tensor([69, 0, 33, 34, 2, 5, 7])
     embeddings = embed_by_class(gemini, images, labels, indices, POLICY)
     with torch.no_grad():
         for row, index in enumerate(indices.tolist()):
-            alone = gemini(images.take(torch.tensor([index])), labels[index : index + 1])
+            stream = gemini.streams[int(labels[index])]
+            alone = gemini.head(stream(images.take(torch.tensor([index]))))
             torch.testing.assert_close(embeddings[row], alone[0])
 
 

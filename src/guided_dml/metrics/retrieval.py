@@ -6,7 +6,7 @@ references the one with the lower index comes first. Queries are never among the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -57,45 +57,18 @@ def retrieval_scores(
         InputError: Shapes do not fit, embeddings are not finite, or a query's class has no
             reference.
     """
-    queries = [(query, query_labels)]
-    return streamed_retrieval_scores(queries, reference, reference_labels, len(query_labels))
-
-
-def streamed_retrieval_scores(
-    queries: Iterable[tuple[Tensor, Tensor]],
-    reference: Tensor,
-    reference_labels: Tensor,
-    total: int | None = None,
-) -> dict[str, float]:
-    """Score, like :func:`retrieval_scores`, queries that come in chunks; none of them is kept.
-
-    Args:
-        queries: Chunks of ``query`` and ``query_labels``. On a CPU thousands are fastest: close
-            queries share work.
-        reference: As there.
-        reference_labels: As there.
-        total: Queries in all, for the progress bar.
-
-    Raises:
-        InputError: As there, or there is no query.
-    """
+    query = _checked("query", query, query_labels)
     reference = _checked("reference", reference, reference_labels)
+    check_dimensions(query, reference)
     classes, ranks = reference_labels.unique(return_inverse=True)
-    parts, labels_of_parts = [], []
-    with progress_bar("retrieval", total, unit="queries") as bar:
-        for query, labels in queries:
-            query = _checked("query", query, labels)
-            check_dimensions(query, reference)
-            missing = labels[~torch.isin(labels, classes)].unique().tolist()
-            if missing:
-                raise InputError(f"no reference has the class of some queries: {missing}")
-            score = _score_on_cpu if query.device.type == "cpu" else _score_on_gpu
-            own_class = torch.searchsorted(classes, labels.contiguous())
-            parts.append(score(query, own_class, reference, ranks, bar.update))
-            labels_of_parts.append(own_class.cpu().numpy())
-    if not parts:
-        raise InputError("query: there is none")
-    return _means(np.concatenate(parts), np.concatenate(labels_of_parts))
+    missing = query_labels[~torch.isin(query_labels, classes)].unique().tolist()
+    if missing:
+        raise InputError(f"no reference has the class of some queries: {missing}")
+    score = _score_on_cpu if query.device.type == "cpu" else _score_on_gpu
+    own_class = torch.searchsorted(classes, query_labels.contiguous())
+    with progress_bar("retrieval", len(query), unit="queries") as bar:
+        scores = score(query, own_class, reference, ranks, bar.update)
+    return _means(scores, own_class.cpu().numpy())
 
 
 def _means(scores: NDArray[np.float64], labels: Integers) -> dict[str, float]:

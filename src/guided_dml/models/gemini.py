@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from guided_dml.blocks import GeminiParameters
 from guided_dml.errors import InputError
@@ -98,23 +96,10 @@ class Gemini(nn.Module):
         features: Tensor = self.streams[label](images)
         return features
 
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Return ``z = G(L_c(x))``, each image through the stream of its own class.
-
-        Args:
-            images: float ``[N, C, H, W]``.
-            labels: int64 ``[N]``.
-
-        Returns:
-            float ``[N, D]``, in the order of the images.
-        """
-        order = labels.argsort(stable=True)
-        # (the one look at the labels' values, for which the host waits for a GPU)
-        counts = one_hot(labels, len(self.streams)).sum(dim=0).tolist()
-        parts = images[order].split(counts)
-        features = [self.local(part, label) for label, part in enumerate(parts) if len(part)]
-        embeddings: Tensor = self.head(torch.cat(features))
-        return embeddings[order.argsort()]
+    def forward(self, images: Tensor, label: int) -> Tensor:
+        """Return ``z = G(L_c(x))`` of images that are all of class ``label``: float ``[N, D]``."""
+        embeddings: Tensor = self.head(self.local(images, label))
+        return embeddings
 
 
 def _after_stream(length: int, kernel_size: int, padding: int) -> int:

@@ -16,6 +16,9 @@ from guided_dml.training.policy import Policy
 #: Pixels of a batch on a GPU, at least, those of 1024 images of 32x32: fewer leave it idle.
 GPU_PIXELS = 1024 * 32 * 32
 
+#: Images of one class that go through its stream at once.
+CLASS_BATCH = 1024
+
 
 def embed(
     model: nn.Module,
@@ -75,14 +78,14 @@ def embed_by_class(
         float32 ``[M, D]`` on the CPU, in the order of ``indices``.
     """
     gemini.eval()
-    parts = []
+    own, parts = labels[indices], []
     with (
-        policy.active(same_shapes=False),  # (classes are of many sizes)
+        policy.active(),
         torch.no_grad(),
         progress_bar("teacher embeddings", len(indices)) as bar,
     ):
-        for rows in indices.split(1024):
-            some = rows.to(policy.device)
-            parts.append(gemini(images.take(some), labels[rows].to(policy.device)))
-            bar.update(len(rows))
-        return torch.cat(parts).cpu()
+        for label in own.unique().tolist():
+            for rows in indices[own == label].split(CLASS_BATCH):
+                parts.append(gemini(images.take(rows.to(policy.device)), label))
+                bar.update(len(rows))
+        return torch.cat(parts).cpu()[own.argsort(stable=True).argsort()]

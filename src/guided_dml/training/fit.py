@@ -16,7 +16,7 @@ from guided_dml.errors import DivergedError
 from guided_dml.progress import progress_bar
 from guided_dml.training.batches import Batches
 from guided_dml.training.checkpoints import Checkpoint
-from guided_dml.training.optimiser import Schedule, average_of, optimiser_of, weights_in
+from guided_dml.training.optimiser import Schedule, move, optimiser_of, weights_in
 from guided_dml.training.policy import Policy
 from guided_dml.types import History
 
@@ -58,8 +58,8 @@ def fit(
     """
     optimiser = optimiser_of(model, parameters, name)
     schedule = Schedule(optimiser, parameters, steps=len(batches))
-    average = average_of(model, parameters.average)
-    state = nn.ModuleDict({"model": model, "average": average} if average else {"model": model})
+    average = nn.ParameterList(w.detach().clone() for w in model.parameters())
+    state = nn.ModuleDict({"model": model} | ({"average": average} if parameters.average else {}))
     rows = checkpoint.restore(state, optimiser, batches.generator) if checkpoint else []
     schedule.replay(rows)
     if rows:
@@ -68,18 +68,22 @@ def fit(
     model.train()
     images, interval = batches.images, 1 if policy.device.type == "cpu" else GPU_CHECK_INTERVAL
     total = parameters.epochs * images
-    with policy.active(), progress_bar(name, total, batches.counted) as bar:
+    seed = batches.generator.initial_seed() if batches.generator else 0
+    forked = torch.random.fork_rng([] if policy.device.type == "cpu" else [policy.device])
+    with policy.active(), forked, progress_bar(name, total, batches.counted) as bar:
         bar.update(len(rows) * images)
         for epoch in range(len(rows) + 1, parameters.epochs + 1):
             bar.set_description_str(f"{name} {epoch}/{parameters.epochs}")
             rate = optimiser.param_groups[0]["lr"]
+            torch.manual_seed((seed + epoch) % 2**63)  # (of dropout, which some of timm's have)
             losses: list[Tensor] = []
             for batch in batches.epoch(epoch):
                 losses.append(_step(model, loss_of, batch, optimiser, parameters, policy))
                 if len(losses) % interval == 0:
                     _refuse_divergence(losses, interval, name, epoch, parameters)
-                if average:
-                    average.update_parameters(model)
+                if parameters.average:
+                    first = epoch == len(losses) == 1
+                    move(average, model.parameters(), 1.0 if first else 1 - parameters.average)
                 schedule.after_step()
                 shown = images * len(losses) // len(batches)
                 bar.update((epoch - 1) * images + shown - bar.n)
@@ -91,8 +95,8 @@ def fit(
             if checkpoint:
                 last = epoch == parameters.epochs
                 checkpoint.save_if_due(state, optimiser, batches.generator, rows, last=last)
-    if average:
-        model.load_state_dict(average.module.state_dict())
+    if parameters.average:
+        move(model.parameters(), average, 1.0)
     if not all(weight.isfinite().all() for weight in model.parameters()):
         raise DivergedError(f"{name}: the last step's weights are not finite; {_remedy(name)}")
     return pd.DataFrame(rows, columns=["epoch", "loss", "learning_rate", "images_seen"])

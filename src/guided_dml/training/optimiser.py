@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LinearLR, OneCycleLR, ReduceLROnPlateau
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from guided_dml.blocks import TrainingParameters
 from guided_dml.errors import InputError
@@ -108,9 +107,13 @@ def weights_in(optimiser: SGD) -> list[nn.Parameter]:
     return [weight for group in optimiser.param_groups for weight in group["params"]]
 
 
-def average_of(model: nn.Module, decay: float) -> AveragedModel | None:
-    """Return the running average of the weights; batch-norm's statistics are the last ones."""
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+@torch.no_grad()
+def move(weights: Iterable[Tensor], others: Iterable[Tensor], share: float) -> None:
+    """Move weights a share of the way to others.
+
+    (PyTorch's ``AveragedModel`` makes the host wait for a GPU at each step.)
+    """
+    torch._foreach_lerp_([*weights], [*others], share)
 
 
 class Schedule:

@@ -135,16 +135,13 @@ class Policy:
         return f"{self.hardware}; {precision}: {self.reason}"
 
     @contextmanager
-    def active(self, *, same_shapes: bool = True) -> Iterator[None]:
-        """Set PyTorch's global switches for the work inside, then put them back.
-
-        Args:
-            same_shapes: Whether cuDNN may try what is fastest, which pays for batches of one shape.
-        """
+    def active(self) -> Iterator[None]:
+        """Set PyTorch's global switches for the work inside, then put them back."""
         backends: Any = torch.backends
         wanted = {
             (backends.cudnn, "deterministic"): self.deterministic,
-            (backends.cudnn, "benchmark"): same_shapes and not self.deterministic,
+            # (tries what is fastest, which pays for batches of one shape)
+            (backends.cudnn, "benchmark"): not self.deterministic,
             # Where float32 is asked for, TF32's ten bits would not do.
             (backends.cudnn.conv, "fp32_precision"): "ieee",
             (backends.cuda.matmul, "fp32_precision"): "ieee",
