@@ -40,6 +40,7 @@ def test_recipe_paper_is_the_papers(data_set: str) -> None:
     parameters = validated(loaded(PROJECT / "conf", data_set, recipe="paper"))
     wanted, student, gemini = PAPER[data_set], parameters.student, parameters.gemini
     assert parameters.triplets.batch_size == wanted["triplets"]
+    assert not parameters.triplets.repeat
     assert (gemini.epochs, gemini.beta, gemini.margin) == (wanted["teacher"], wanted["beta"], 3.0)
     assert (gemini.learning_rate, gemini.momentum, gemini.weight_decay) == (0.001, 0.0, 0.0)
     assert (student.batch_size, student.epochs) == (wanted["batch"], 50)
@@ -61,6 +62,7 @@ def test_fast_is_the_default_of_the_papers_data_sets(data_set: str) -> None:
     assert loaded(PROJECT / "conf", data_set) == loaded(PROJECT / "conf", data_set, recipe="fast")
     parameters = validated(loaded(PROJECT / "conf", data_set))
     assert parameters.student.backbone == "airbench"
+    assert parameters.triplets.repeat
     assert validated(loaded(PROJECT / "conf", None)).recipe is None
 
 

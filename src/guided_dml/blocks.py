@@ -88,7 +88,7 @@ class TripletParameters(Block):
 
     batch_size: Count
     """B, triplets of one ordered class pair."""
-    repeat: bool = False
+    repeat: bool = True
     """A class with fewer than 2B images repeats some; else B is capped at half the smallest."""
     pairs: Count | None = None
     """P, ordered class pairs an epoch (null: all C(C-1), but at most max(300, 5C))."""

@@ -54,11 +54,14 @@ def test_against_a_slow_obvious_check(batch_size: int, seed: int) -> None:
         assert {int(images["labels"][image]) for image in negatives} == {other}
 
 
-def test_the_batch_is_capped_at_half_the_smallest_class() -> None:
+def test_the_batch_is_capped_at_half_the_smallest_class(warned: list[str]) -> None:
     images, split = training_set()
     smallest = int(images["labels"][split["train"]].bincount().min())
-    assert drawn(1000)["anchors"].shape == (12, smallest // 2)
-    assert drawn(smallest // 2)["anchors"].shape == (12, smallest // 2)
+    shape = (12, smallest // 2)
+    assert drawn(smallest // 2, repeat=False)["anchors"].shape == shape
+    assert not warned
+    assert drawn(1000, repeat=False)["anchors"].shape == shape
+    assert f"it is {smallest // 2} for all classes" in warned[0]
 
 
 def test_every_image_can_be_drawn_in_every_place() -> None:

@@ -20,7 +20,7 @@ class Card(NamedTuple):
         background: A colour, below transparent pixels and beside padded images.
         normalisation: ``mean`` and ``std`` of each channel, in grey levels of 0-255.
         classes: Their names; a label is an index into them.
-        student: ``backbone``, ``stem`` and ``embedding_dimension`` (D).
+        student: ``backbone``, ``stem``, ``embedding_dimension`` (D); ``shift``, of its training.
         unit_length: Whether embeddings are scaled to length one.
         flip_average: Whether an image is embedded as the mean of itself and its mirror image.
         target_scale: Of ``student.target_scale``, which is undone in the weights.

@@ -46,36 +46,21 @@ def embed_images(
         References and queries, each ``embeddings`` float32 ``[N, D]`` and ``labels`` int64
         ``[N]``, in the order of the images.
     """
-    from guided_dml.models.backbones import embedder_of
-    from guided_dml.models.layers import FlipAverage
-    from guided_dml.training.batches import DeviceImages
-    from guided_dml.training.embed import embed
+    from guided_dml.training.embedders import embedder
     from guided_dml.training.policy import Policy
 
     sets = sets_of(train_images, test_images, split, evaluation.split)
-    policy = Policy.of(compute)
-    model = embedder_of(card, weights)
+    embed = embedder(weights, card, evaluation, Policy.of(compute))
     if evaluation.flip_average != card.flip_average:
         logger.warning(
             "evaluation.flip_average is %s here, and %s where the network was trained, as an "
             "export will do it",
             *(str(value).lower() for value in (evaluation.flip_average, card.flip_average)),
         )
-    if evaluation.flip_average:
-        model = FlipAverage(model, unit_length=card.unit_length)
-    policy.place(model)
-    results = []
-    for name, part in sets.items():
-        embeddings = embed(
-            model,
-            DeviceImages(part["images"], card.normalisation, policy.device),
-            policy,
-            batch_size=evaluation.batch_size,
-            batch_statistics=evaluation.batch_statistics,
-            description=f"embedding {name}",
-        )
-        results.append({"embeddings": embeddings, "labels": part["labels"]})
-    reference, query = results
+    reference, query = (
+        {"embeddings": embed(part["images"], name), "labels": part["labels"]}
+        for name, part in sets.items()
+    )
     return reference, query
 
 

@@ -10,7 +10,7 @@ from guided_dml.inference.card import Card
 from guided_dml.types import Tensors
 
 if TYPE_CHECKING:
-    from guided_dml.robustness.embedders import Embed
+    from guided_dml.training.embedders import Embed
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,8 @@ def score_corruptions(
         query_embeddings: Of all test images.
         corrupted_images: ``rows`` of the test images, and ``<family>.<severity>`` of them.
         domain_images: ``images`` and ``labels`` of another domain; or nothing.
-        shift: ``student.shift``: the family of that name is nothing new to who trained with it.
+        shift: ``student.shift``, of raw pixels; a network's own is on its card. The family of that
+            name is nothing new to who trained with it.
         evaluation: How images are embedded.
         compute: Where to compute.
         beside: The scores of raw pixels; None for these themselves.
@@ -55,6 +56,7 @@ def score_corruptions(
     from guided_dml.robustness.shift import corruption_scores, domain_scores
 
     embed = _embedder(weights, card, evaluation, compute)
+    shift = card.student.get("shift", shift) if card else shift
     rows = corrupted_images["rows"]
     clean = {name: values[rows] for name, values in query_embeddings.items()}
     shifted = {name: images for name, images in corrupted_images.items() if name != "rows"}
@@ -223,7 +225,7 @@ def _embedder(
     compute: ComputeParameters,
 ) -> Embed:
     """Return what embeds images as the references and the queries were embedded."""
-    from guided_dml.robustness.embedders import embedder
+    from guided_dml.training.embedders import embedder
     from guided_dml.training.policy import Policy
 
-    return embedder(weights, card, Policy.of(compute), evaluation.batch_size)
+    return embedder(weights, card, evaluation, Policy.of(compute))

@@ -13,8 +13,8 @@ from guided_dml.types import Checkpoints, History, Tensors
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: The parameters student.* that a network is built from.
-NETWORK = ("backbone", "stem", "embedding_dimension")
+#: The parameters student.* that a card tells: what a network is built from, and what it was shown.
+NETWORK = ("backbone", "stem", "embedding_dimension", "shift")
 
 
 def train_student(

@@ -44,7 +44,17 @@ def draw_triplets(
     counts = list(map(len, members))
     if min(counts) < 2:
         raise InputError("a class has fewer than two training images: no triplet can be drawn")
-    size = triplets.batch_size if triplets.repeat else min(triplets.batch_size, min(counts) // 2)
+    size = triplets.batch_size
+    if not triplets.repeat and size > min(counts) // 2:
+        size = min(counts) // 2
+        logger.warning(
+            "triplets.batch_size: %d given, but class %r has %d training images: it is %d for all "
+            "classes (with triplets.repeat=true a small class repeats some)",
+            triplets.batch_size,
+            classes[counts.index(min(counts))],
+            min(counts),
+            size,
+        )
     short = [name for name, count in zip(classes, counts, strict=True) if count < 2 * size]
     if short:
         more = f" and {len(short) - NAMED} more" if len(short) > NAMED else ""
