@@ -273,6 +273,16 @@ def test_stored_embeddings_of_one_split_are_not_drawn_as_another(finished: Path)
     run(finished, "evaluation")
 
 
+def test_robustness_of_the_stored_network_is_scored_and_drawn(finished: Path) -> None:
+    few = {"queries": 20, "families": "contrast+shift", "ood": "permuted", "map_images": 20}
+    version = run(finished, "robustness", params={"robustness": few})
+    made = {path.parent.parent.name for path in finished.glob(f"data/**/{version}/*")}
+    for name in ("corruptions.json", "ood.json", "subpopulation.json", "maps.json"):
+        scores = file(finished, f"08_reporting/digits/guided/{name}/{version}/{name}")
+        assert json.loads(scores.read_text()), name
+    assert {f"{what}_figure.png" for what in ("maps", "ood", "ood_scores", "corruptions")} <= made
+
+
 def test_steps_are_chosen_by_their_tags(finished: Path) -> None:
     saved = run(finished, "evaluation", tags=["figures"])
     made = {path.name for path in (finished / "data").rglob(f"{saved}/*")}

@@ -17,7 +17,7 @@ from conftest import SMALL, checkpoint_every_epoch, kedro, tracked_runs
 from guided_dml import mlflow_store
 from guided_dml.comparison.experiment import Outcome, compare
 from guided_dml.comparison.plan import plan_data_set
-from guided_dml.comparison.records import SCOREBOARD
+from guided_dml.comparison.records import SCOREBOARD, RunRecord
 from guided_dml.comparison.sessions import merged
 from guided_dml.comparison.upload import Uploader
 from guided_dml.mlflow_store import open_experiment
@@ -174,6 +174,14 @@ def test_without_mlflow_scores_are_kept_and_uploaded_later(
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     compared(project, scheduler, "softmax")
     assert len(uploaded(project)) == 1
+    (file,) = score_files(project).values()
+    record = RunRecord.model_validate_json(file.read_bytes())
+    anew = record.model_copy(update={"scores": record.scores | {"map_at_r": 0.125}})
+    plan = plan_data_set(project, "digits", "equal", ["softmax"], 1, SMALL)
+    Uploader(project, plan).add(anew, {})
+    (run,) = uploaded(project)
+    assert run.data.metrics["map_at_r"] == 0.125
+    assert run.data.metrics["recall_at_1"] == record.scores["recall_at_1"]
 
 
 def test_while_mlflow_is_locked_scores_wait_to_be_uploaded(

@@ -13,6 +13,9 @@ from guided_dml.pipelines.ingestion.choosing import Choice
 from guided_dml.pipelines.ingestion.choosing import long_tail as training_tail
 from guided_dml.robustness.subpopulation import long_tail, subpopulation_scores
 
+#: References of four classes; the largest are 1 and 3.
+TAIL = [30, 100, 8, 60]
+
 
 def clusters(count: int, seed: int, classes: int = 4) -> dict[str, Tensor]:
     source = torch.Generator().manual_seed(seed)
@@ -55,6 +58,17 @@ def test_long_tailed_gallery_is_scored_by_thirds() -> None:
     assert found["recall_tail.long_tail_50"] < found["recall_head.long_tail_50"]
     assert "recall_at_1.long_tail_10" in found
     assert "recall_at_1.long_tail_100" not in found  # (5 in the tail)
+
+
+def test_long_tailed_references_are_scored_by_thirds() -> None:
+    reference, query = clusters(4 * 100, 0), clusters(61, 1)
+    rows = torch.cat([torch.where(reference["labels"] == c)[0][:n] for c, n in enumerate(TAIL)])
+    found = subpopulation_scores({name: some[rows] for name, some in reference.items()}, query, 0)
+    each = [found[f"recall.{label}"] for label in range(4)]
+    assert found["recall_head"] == pytest.approx((each[1] + each[3]) / 2)
+    assert found["recall_middle"] == pytest.approx(each[0])
+    assert found["recall_tail"] == pytest.approx(each[2])
+    assert "recall_head" not in subpopulation_scores(reference, query, 0)
 
 
 def test_class_sizes_fall_exponentially() -> None:

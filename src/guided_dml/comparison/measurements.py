@@ -41,6 +41,8 @@ class Measured(Placed):
     Attributes:
         place: Of the run on the scoreboard, or that of the raw pixels.
         key: Of what was measured on, and how.
+        images: SHA-256 of the sets that were made for it.
+        libraries: What made and measured them, with versions.
     """
 
     place: str
@@ -48,6 +50,8 @@ class Measured(Placed):
     key: str
     scores: dict[str, float]
     seconds: Annotated[float, Field(ge=0)]
+    images: dict[str, str] = Field(default_factory=dict)
+    libraries: dict[str, str] = Field(default_factory=dict)
     git: GitState
     finished: str
 

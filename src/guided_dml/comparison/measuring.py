@@ -23,7 +23,10 @@ from guided_dml.comparison.records import About, GitState
 from guided_dml.comparison.sessions import InMemoryRunner, session
 from guided_dml.comparison.worker import NETWORK, alone, quiet
 from guided_dml.inference.card import Card
-from guided_dml.provenance import git_state
+from guided_dml.provenance import git_state, library_versions
+
+#: What is told of the images that were made.
+REPORTS = {"corruption_report", "ood_report"}
 
 
 class Measurement(NamedTuple):
@@ -94,6 +97,12 @@ def measure(project: str, job: Measurement) -> list[Measured]:
         steps = steps_of(job.method, job.modules, without=() if job.of_pixels else (PIXELS,))
         runner, begin = InMemoryRunner(), perf_counter()
         runner.run(steps, catalog)
+        made = {
+            name: made["sha256"]
+            for report in REPORTS & runner.results.keys()
+            for name, made in runner.results[report].load().items()
+            if isinstance(made, dict)
+        }
         records = [
             Measured(
                 place=job.place,
@@ -101,6 +110,8 @@ def measure(project: str, job: Measurement) -> list[Measured]:
                 key=key,
                 scores=runner.results[dataset_of(job.method, module)].load(),
                 seconds=round(perf_counter() - begin, 2),
+                images=made,
+                libraries=library_versions(),
                 git=GitState.model_validate(git),
                 finished=datetime.now(UTC).isoformat(timespec="seconds"),
             )

@@ -62,8 +62,9 @@ class Uploader:
     def _upload(self, record: RunRecord, scores: dict[str, float]) -> None:
         key = {"scoreboard": record.id}
         known = self._experiment.find(key)
-        uploaded = {*known.data.metrics} if known and known.info.status == "FINISHED" else set()
-        new = {name: value for name, value in scores.items() if metric_name(name) not in uploaded}
+        uploaded = known.data.metrics if known and known.info.status == "FINISHED" else {}
+        # (a score that was measured anew, on other images or of a network trained anew, is new)
+        new = {name: v for name, v in scores.items() if uploaded.get(metric_name(name)) != v}
         if not new:
             return
         facts = ("data_set", "protocol", "method", "seed", "data_version", "device", "finished")

@@ -50,16 +50,17 @@ def made_set(name: str, like: Images, seed: int) -> tuple[Images, str]:
     from sklearn.datasets import load_sample_images
 
     pictures = load_sample_images().images
-    size = CROP * height, CROP * width
-    if any(side > have for side, have in zip(size, pictures[0].shape, strict=False)):
-        size = height, width  # (of large images: as they are)
+    have = pictures[0].shape[:2]
+    size = [CROP * height, CROP * width]
+    if size[0] > have[0] or size[1] > have[1]:  # (of large images: as they are, if they suffice)
+        size = [min(sides) for sides in zip((height, width), have, strict=True)]
     crops = []
     for number in range(count):
         picture = pictures[number % len(pictures)]
         y, x = (rng.integers(picture.shape[axis] - size[axis] + 1) for axis in (0, 1))
         crops.append(_resized(picture[y : y + size[0], x : x + size[1]], (height, width)))
     images = np.stack(crops).transpose(0, 3, 1, 2)
-    how = f"crops of {size[0]}x{size[1]} pixels of scikit-learn's two photographs, made smaller"
+    how = f"crops of {size[0]}x{size[1]} pixels of scikit-learn's two photographs, resized"
     return _with_channels(images, channels), how
 
 

@@ -17,6 +17,9 @@ IMBALANCE_FACTORS = (10, 50, 100)
 #: References that the smallest class of a long-tailed gallery keeps, at least.
 SMALLEST_TAIL = 10
 
+#: References are long-tailed where the largest class has so many times as many as the smallest.
+LONG_TAILED = 2
+
 THIRDS = ("head", "middle", "tail")
 
 
@@ -36,32 +39,40 @@ def subpopulation_scores(reference: Tensors, query: Tensors, split_seed: int) ->
         ``recall.<class>``, the share of a class's queries whose nearest reference is of it;
         ``recall_at_1``, their mean, and ``worst_class_recall``, their minimum. With
         ``.long_tail_<factor>`` the last two in a long-tailed gallery, and ``recall_head``,
-        ``recall_middle`` and ``recall_tail`` of a third of the classes each; factors that leave
-        the smallest class fewer than 10 references are left out.
+        ``recall_middle`` and ``recall_tail`` of a third of the classes each, the largest first;
+        factors that leave the smallest class fewer than 10 references are left out. Where the
+        references are long-tailed themselves, the thirds of all of them as well.
 
     Raises:
         InputError: There is no query or no reference, or embeddings do not fit.
     """
+    labels = reference["labels"].cpu().numpy()
+    classes, sizes = np.unique(labels, return_counts=True)
     recalls = recall_of_classes(reference, query)
     scores = {f"recall.{label}": recall for label, recall in recalls.items()}
-    scores |= {
-        "recall_at_1": float(np.mean([*recalls.values()])),
-        "worst_class_recall": min(recalls.values()),
-    }
+    order = classes[(-sizes).argsort(kind="stable")].tolist()
+    long_tailed = sizes.max() >= LONG_TAILED * sizes.min()
+    scores |= _summary(recalls, order, thirds=bool(long_tailed))
     for factor in IMBALANCE_FACTORS:
-        tail = long_tail(reference["labels"].cpu().numpy(), factor, split_seed)
+        tail = long_tail(labels, factor, split_seed)
         if tail is None:
             continue
         order, rows = tail
         recalls = recall_of_classes({key: some[rows] for key, some in reference.items()}, query)
-        parts = {"recall_at_1": order}
-        for third, some in zip(THIRDS, np.array_split(order, 3), strict=True):
-            parts[f"recall_{third}"] = some.tolist()
-        known = {name: [recalls[c] for c in some if c in recalls] for name, some in parts.items()}
-        found = {name: float(np.mean(values)) for name, values in known.items() if values}
-        found["worst_class_recall"] = min(recalls.values())
+        found = _summary(recalls, order, thirds=True)
         scores |= {f"{name}.long_tail_{factor}": value for name, value in found.items()}
     return scores
+
+
+def _summary(recalls: dict[int, float], order: list[int], *, thirds: bool) -> dict[str, float]:
+    """Return the mean of the classes, their minimum, and the means of thirds of ``order``."""
+    parts = {"recall_at_1": order}
+    if thirds:
+        for third, some in zip(THIRDS, np.array_split(order, 3), strict=True):
+            parts[f"recall_{third}"] = some.tolist()
+    known = {name: [recalls[c] for c in some if c in recalls] for name, some in parts.items()}
+    found = {name: float(np.mean(values)) for name, values in known.items() if values}
+    return found | {"worst_class_recall": min(recalls.values())}
 
 
 def recall_of_classes(reference: Tensors, query: Tensors) -> dict[int, float]:

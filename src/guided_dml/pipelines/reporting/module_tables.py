@@ -154,8 +154,7 @@ def _subpopulation(measured: Robustness) -> list[Table]:
         ending = name.removeprefix(prefix)
         factor = ending.removeprefix(".long_tail_")
         gallery = (
-            f"a long-tailed gallery, the largest class {factor} times the smallest; "
-            "head, middle and tail are the thirds of its classes"
+            f"a long-tailed gallery, the largest class {factor} times the smallest"
             if ending
             else "all references"
         )
@@ -163,6 +162,8 @@ def _subpopulation(measured: Robustness) -> list[Table]:
             f"Sub-populations, with {gallery}. Recall@1 is the mean over the classes; the worst "
             "class bounds it whatever their proportions."
         )
+        if f"recall_head{ending}" in measured.scores("subpopulation"):
+            caption += " Head, middle and tail: thirds of the classes, by their references."
         of = {score + ending: title for score, title in columns.items()}
         tables += _table(measured, "subpopulation", caption, of)
     return tables

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Mapping
 
 from guided_dml.comparison.names import OURS, classes_name, method_name, setting_name
-from guided_dml.errors import counted
 from guided_dml.metrics.statistics import mean_of
 from guided_dml.pipelines.reporting.module_tables import module_tables
 from guided_dml.pipelines.reporting.outcomes import Robustness, Values
@@ -76,7 +75,7 @@ def _outcomes_table(measured: Robustness, outcomes: Outcomes) -> Table:
         caption += (
             f" Bold: the best mean of a method. Below, {method_name(OURS)} minus each other method "
             "in points, paired over the seeds that both have, and p of the paired t-test after "
-            f"Holm's correction for the {counted(len(others), 'method')} of a column."
+            "Holm's correction for the methods of a column that were measured."
         )
     return Table(
         caption,
