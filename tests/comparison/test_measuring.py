@@ -55,6 +55,7 @@ def test_all_modules_of_two_methods(project: Path, scheduler: str) -> None:
     methods = ("guided", "softmax", "pixels")
     assert found.keys() == {f"digits {one} {module}" for one in methods for module in modules}
     scores = {name: record["scores"] for name, record in found.items()}
+    assert {"contrast.5", "permuted"} <= found["digits guided corruptions"]["images"].keys()
     assert len([s for s in scores["digits guided corruptions"] if s.startswith("recall")]) == 60
     assert {"mce", "drop"} <= scores["digits guided corruptions"].keys()
     assert "mce" not in scores["digits pixels corruptions"]

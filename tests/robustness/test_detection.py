@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from pytorch_ood.metrics import OODMetrics
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from guided_dml.robustness.detection import (
@@ -65,6 +67,21 @@ def test_figures_are_those_of_scikit_learn(decimals: int) -> None:
     out = average_precision_score(is_ood, scores, sample_weight=equal)
     inside = average_precision_score(1 - is_ood, -scores, sample_weight=equal)
     assert (found["aupr_in"], found["aupr_out"]) == pytest.approx((inside, out))
+
+
+@pytest.mark.parametrize("decimals", [1, 9])
+def test_figures_are_those_of_pytorch_ood(decimals: int) -> None:
+    known, strange = draws(2, (300, 300), decimals)
+    theirs = OODMetrics()
+    scores = torch.from_numpy(np.concatenate([known, strange]))
+    found = theirs.update(scores, torch.tensor([0] * 300 + [-1] * 300)).compute()
+    ours = detection(known, strange)
+    assert ours["auroc"] == pytest.approx(found["AUROC"])
+    # (it joins the points of the curve by straight lines, which is too optimistic)
+    assert ours["aupr_in"] == pytest.approx(found["AUPR-IN"], abs=0.01)
+    assert ours["aupr_out"] == pytest.approx(found["AUPR-OUT"], abs=0.01)
+    # (OOD is its positive class: the ID images that are refused with 95 % of the OOD images)
+    assert detection(-strange, -known)["fpr95"] == pytest.approx(found["FPR95TPR"])
 
 
 def test_equal_counts_leave_nothing_out_and_change_nothing_else() -> None:
