@@ -62,7 +62,8 @@ def test_a_card_says_what_its_network_is(exported_project: Path) -> None:
         (1, 8, 8),
         list("0123456789"),
     )
-    assert card.student == {"backbone": "small_cnn", "stem": "small", "embedding_dimension": 2}
+    network = {"backbone": "small_cnn", "stem": "small", "embedding_dimension": 2}
+    assert card.student == network | {"shift": 0}
     assert card.made_by["libraries"]["torch"] == torch.__version__.split("+")[0]
     with pytest.raises(InputError, match="it lacks seed; train anew"):
         Card.of({name: value for name, value in stored.items() if name != "seed"}, "card.json")

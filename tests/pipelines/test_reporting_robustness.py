@@ -158,7 +158,7 @@ def test_the_command_is_that_of_the_methods_and_splits_that_lack_something() -> 
     assert "not run of Margin. With the other parameters of this comparison:\n\n" in text
     assert f"\n    kedro compare --envs digits {options}\n" in text
     assert "Networks: 50 epochs; resnet18 with the small stem; all images; " in text
-    assert "for the 1 method of a column" in text
+    assert "for the methods of a column that were measured" in text
     assert "--robustness" not in text
 
 
