@@ -7,7 +7,7 @@ from guided_dml.models.backbones import build_embedder
 from guided_dml.models.gemini import Gemini
 from guided_dml.parameters import Parameters
 from guided_dml.training.batches import DeviceImages
-from guided_dml.training.embed import embed, embed_by_class
+from guided_dml.training.embed import CLASS_BATCH, embed, embed_by_class
 from guided_dml.training.policy import Policy
 
 POLICY = Policy(torch.device("cpu"))
@@ -45,7 +45,7 @@ def test_batch_statistics_are_those_of_consecutive_thirtieths(
 def test_teacher_embeds_the_asked_images_in_their_order(
     images: DeviceImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guided_dml.training.embed.CLASS_BATCH", 2)
+    monkeypatch.setitem(CLASS_BATCH, "cpu", 2)
     gemini = Gemini((1, 8, 8), classes=4, kernel_size=3, padding=1)
     labels = 2 * (torch.arange(70) % 2) + 1  # (no image of class 0 or 2)
     indices = torch.tensor([69, 0, 33, 34, 2, 5, 7])

@@ -16,8 +16,8 @@ from guided_dml.training.policy import Policy
 #: Pixels of a batch on a GPU, at least, those of 1024 images of 32x32: fewer leave it idle.
 GPU_PIXELS = 1024 * 32 * 32
 
-#: Images of one class that go through its stream at once.
-CLASS_BATCH = 1024
+#: Images of one class that go through its stream at once: as many as a CPU's cache holds.
+CLASS_BATCH = {"cpu": 128, "cuda": 1024}
 
 
 def embed(
@@ -78,14 +78,14 @@ def embed_by_class(
         float32 ``[M, D]`` on the CPU, in the order of ``indices``.
     """
     gemini.eval()
-    own, parts = labels[indices], []
+    own, parts, size = labels[indices], [], CLASS_BATCH[policy.device.type]
     with (
         policy.active(),
         torch.no_grad(),
         progress_bar("teacher embeddings", len(indices)) as bar,
     ):
         for label in own.unique().tolist():
-            for rows in indices[own == label].split(CLASS_BATCH):
+            for rows in indices[own == label].split(size):
                 parts.append(gemini(images.take(rows.to(policy.device)), label))
                 bar.update(len(rows))
         return torch.cat(parts).cpu()[own.argsort(stable=True).argsort()]
