@@ -33,6 +33,7 @@ from guided_dml.parameters import validated
         ("data.images_per_class", 1, ["data.images_per_class", "greater than or equal to 2"]),
         ("data.classes", ["cat"], ["data.classes", "two names or more, each once, or null"]),
         ("data.classes", ["cat", "cat"], ["data.classes", "each once"]),
+        ("data.classes", [0, 1], ["data.classes", 'in quotes: ["0", "1"]']),
         ("data.classes", "cat", ["data.classes", "'cat'", "valid list"]),
         ("data.imbalance_factor", 1, ["data.imbalance_factor", "greater than 1"]),
         ("robustness.queries", 0, ["robustness.queries", "greater than or equal to 1"]),

@@ -281,6 +281,8 @@ def test_robustness_of_the_stored_network_is_scored_and_drawn(finished: Path) ->
         scores = file(finished, f"08_reporting/digits/guided/{name}/{version}/{name}")
         assert json.loads(scores.read_text()), name
     assert {f"{what}_figure.png" for what in ("maps", "ood", "ood_scores", "corruptions")} <= made
+    with pytest.raises(InputError, match=r"no triplet.* first run .* baselines, triplet$"):
+        run(finished, "robustness_triplet")
 
 
 def test_steps_are_chosen_by_their_tags(finished: Path) -> None:

@@ -75,6 +75,14 @@ class DataParameters(Block):
     """A long tail of training images: so many times more of the largest class than of the
     smallest (null: as they are)."""
 
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _are_text(cls, names: Any) -> Any:
+        if isinstance(names, list) and any(isinstance(name, int) for name in names):
+            quoted = ", ".join(f'"{name}"' for name in names)
+            raise ValueError(f"must be names, numbers among them in quotes: [{quoted}]")
+        return names
+
     @field_validator("classes")
     @classmethod
     def _are_several(cls, names: list[str] | None) -> list[str] | None:

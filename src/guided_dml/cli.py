@@ -211,9 +211,9 @@ def _project() -> Path:
 
 def _chosen(names: Sequence[str], asked: str, what: str) -> list[str]:
     """Return the names that an option asks for, separated by commas; ``all`` are all."""
-    wanted = list(names) if asked == "all" else [name.strip() for name in asked.split(",")]
-    known(what, wanted, names)
-    return list(dict.fromkeys(wanted))
+    wanted = list(dict.fromkeys(name.strip() for name in asked.split(",")))
+    known(what, (name for name in wanted if name != "all"), names)
+    return list(names) if "all" in wanted else wanted
 
 
 def _listed(option: str, asked: str | None, example: str) -> list[str]:
@@ -242,6 +242,14 @@ def _passed_on(
     """Return the options of many runs with those that stand for parameters as ``overrides``."""
     from guided_dml.comparison.sessions import merged
 
+    for option, value, block, name in (
+        ("--epochs", epochs, "student", "epochs"),
+        ("--images-per-class", images_per_class, "data", "images_per_class"),
+    ):
+        if value is not None and name in params.get(block, {}):
+            raise InputError(
+                f"{option} and --params {block}.{name} are given; leave one of them out"
+            )
     short = {
         "student": {} if epochs is None else {"epochs": epochs},
         "data": {} if images_per_class is None else {"images_per_class": images_per_class},

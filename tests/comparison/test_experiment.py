@@ -210,6 +210,16 @@ def test_while_mlflow_is_locked_scores_wait_to_be_uploaded(
             ["--envs", "digits", "--methods", "fourier"],
             ["unknown method 'fourier'", "guided", "margin"],
         ),
+        (["--envs", "digits", "--methods", "all,fourier"], ["unknown method 'fourier'"]),
+        (
+            ["--envs", "digits", "--epochs", "2", "--params", "student.epochs=3"],
+            ["--epochs and --params student.epochs are given"],
+        ),
+        (
+            ["--envs", "digits", "--params", "student.backbone=airbench"],
+            ["8x8 pixels are too small for student.backbone=airbench"],
+        ),
+        (["--envs", "digits", "--params", "student.shift=8"], ["student.shift: 8", "7 at most"]),
         (["--envs", "digits", "--seeds", "0"], ["--seeds: 0 given", "at least one"]),
         (["--envs", "digits", "--seeds", 20 * "9"], ["--seeds: 99", "10000 at most"]),
         (["--envs", "digits", "--params", "studnet.epochs=1"], ["studnet", "student?"]),

@@ -47,6 +47,13 @@ def test_data_are_prepared_once_and_again_for_other_parameters(project: Path) ->
     assert [one.id for one in planned().runs] == [one.id for one in first.runs]
 
 
+def test_an_ingestion_that_was_refused_half_way_is_passed_over(project: Path) -> None:
+    with pytest.raises(InputError, match=r"triplets\.pairs: 3 given"):
+        run(project, params={"triplets": {"pairs": 3}})
+    assert not [*project.glob("data/*/digits/normalisation.json/*/normalisation.json")]
+    assert plan_data_set(project, "digits", "equal", ["margin"], 1, SMALL).runs
+
+
 def test_other_classes_or_a_long_tail_are_other_data(project: Path) -> None:
     def planned(**change: Any) -> str:
         small = merged(SMALL, {"data": {"images_per_class": 30} | change})

@@ -77,10 +77,14 @@ def module_keys(catalog: Any, about: About, needed: Sequence[str]) -> dict[str, 
     Raises:
         InputError: The images that one of these is measured on are not stored.
     """
+    from guided_dml.robustness.other_sets import digits_among
+
     unseen = [content_hash(Path(catalog[name]._get_load_path())) for name in UNSEEN]
     others, keys = {"unseen": unseen}, {}
     for module in MODULES:
         try:
+            if module == "corruptions" and about.parameters.robustness.domain:
+                digits_among(about.classes)
             if module == "ood":
                 others[module] = _other_images(catalog, about.parameters.robustness.ood)
         except InputError:

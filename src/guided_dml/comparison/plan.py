@@ -109,6 +109,8 @@ def plan_data_set(
     Raises:
         InputError: A parameter is wrong, raw data are missing, or a method is not tuned.
     """
+    from guided_dml.training.train import check_student
+
     quiet = merged(overrides, {"tracking": False})
     version = prepare(project, data_set, quiet)
     with session(project, data_set, overrides) as (_, context):
@@ -122,6 +124,8 @@ def plan_data_set(
         queries = shared.evaluation.split
         images = {f"{data_set}/{about.data_version}/{queries}": _shown_images(catalog, queries)}
         catalog.save("scoreboard_images", images)
+        (shown,) = images.values()
+        check_student(shown["images"].shape[1:], shared.student)
     runs = [
         Run(
             data_set=data_set,
@@ -216,11 +220,12 @@ def _stored(catalog: Any, wanted: Nested, made_with: Nested) -> str | None:
         try:
             report = catalog.load("data_report")
             files = {name: Path(catalog[name]._get_load_path()) for name in SAVED_TOGETHER}
+            if not all(file.exists() for file in files.values()):
+                continue  # (an ingestion that was refused half-way)
             check_fit(files, dict.fromkeys(files, ("ingestion",)), made_with)
         except (DatasetError, InputError):
             continue
-        as_wanted = wanted.items() <= (report | report["parameters"]).items()
-        if as_wanted and all(file.exists() for file in files.values()):
+        if wanted.items() <= (report | report["parameters"]).items():
             return version
     return None
 

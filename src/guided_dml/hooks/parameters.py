@@ -59,7 +59,6 @@ class ParameterHooks:
     def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:
         """Refuse a network that cannot be built for the images before its teacher is trained."""
         if node.name == "train_gemini" and self._trains_student:
-            from guided_dml.models.backbones import build_embedder
+            from guided_dml.training.train import check_student
 
-            image_shape = inputs["train_images"]["images"].shape[1:]
-            build_embedder(0, image_shape, self._parameters.student)
+            check_student(inputs["train_images"]["images"].shape[1:], self._parameters.student)

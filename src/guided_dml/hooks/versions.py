@@ -109,9 +109,11 @@ class VersionHooks:
         if not versions:
             missing = sorted(name for name in stored if not stored[name])
             what = ", no ".join(missing) or " with ".join(sorted(stored))
+            name = min(missing or stored)
+            plain = name in pipelines["__default__"].all_outputs()
             raise InputError(
                 f"no {what} is stored for the data set {self._dataset}; first run the pipeline "
-                f"{one_of(_makers(min(missing or stored)))}, or all of it with a plain kedro run"
+                f"{one_of(_makers(name))}" + ", or all of it with a plain kedro run" * plain
             )
         for name in sorted(datasets, key=lambda name: name not in asked):
             version = asked.get(name, versions[0])

@@ -105,21 +105,31 @@ def digits_domain(classes: list[str], shape: tuple[int, int, int]) -> tuple[Imag
     """
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    # (torchvision calls MNIST's classes "0 - zero")
-    numbers = {name.partition(" - ")[0]: label for label, name in enumerate(classes)}
+    digits, numbers = load_digits(), digits_among(classes)
     labels = np.array([numbers.get(str(digit), -1) for digit in digits.target])
-    if (labels < 0).all():
-        raise InputError(
-            f"robustness.domain: the digits 0 to 9 are no classes of this data set, which has "
-            f"{one_of(classes)}; set it to null"
-        )
     size = [round(FILLED * side) for side in shape[1:]]
     grey = np.round(digits.images[labels >= 0] * (255 / 16)).astype(np.uint8)
     large = np.stack([_resized(image[:, :, None], size) for image in grey]).transpose(0, 3, 1, 2)
     how = f"scikit-learn's digits, enlarged to {size[0]}x{size[1]} and padded with black"
     images = _padded(_with_channels(large, shape[0]), shape[1:])
     return images, labels[labels >= 0].astype(np.int64), how
+
+
+def digits_among(classes: list[str]) -> dict[str, int]:
+    """Return the labels of those classes that are digits.
+
+    Raises:
+        InputError: None is.
+    """
+    # (torchvision calls MNIST's classes "0 - zero")
+    names = [name.partition(" - ")[0] for name in classes]
+    numbers = {name: label for label, name in enumerate(names) if name in set("0123456789")}
+    if not numbers:
+        raise InputError(
+            f"robustness.domain: the digits 0 to 9 are no classes of this data set, which has "
+            f"{one_of(classes)}; set it to null"
+        )
+    return numbers
 
 
 def stored_images(stored: Stored, name: str) -> tuple[Images, str]:

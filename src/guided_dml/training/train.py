@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from guided_dml.blocks import ComputeParameters, Method, Task
+from guided_dml.blocks import ComputeParameters, Method, StudentParameters, Task
 from guided_dml.errors import InputError
 from guided_dml.losses import spread
 from guided_dml.models.airbench import Airbench
@@ -61,7 +62,7 @@ def train_embedder(
             out of themselves.
     """
     student, seed = task.student, task.seed
-    _check_shift(student.shift, *images.shape[2:])
+    check_shift(student.shift, *images.shape[2:])
     policy, objective = Policy.of(compute), method.objective(task)
     pixels = DeviceImages(images, normalisation, policy.device)
     network = build_embedder(
@@ -100,7 +101,18 @@ def train_embedder(
     return weights_of(network), history.assign(seed=seed), head
 
 
-def _check_shift(shift: int, height: int, width: int) -> None:
+def check_student(image_shape: Sequence[int], student: StudentParameters) -> None:
+    """Refuse a student that cannot learn from images of a shape, before its teacher is trained.
+
+    Raises:
+        InputError: The network cannot be built, or ``student.shift`` is too large.
+    """
+    check_shift(student.shift, *image_shape[1:])
+    build_embedder(0, image_shape, student)
+
+
+def check_shift(shift: int, height: int, width: int) -> None:
+    """Refuse to move images out of themselves."""
     if shift >= min(height, width):
         raise InputError(
             f"student.shift: {shift} given; images of {height}x{width} pixels can be moved by "
