@@ -121,7 +121,6 @@ def test_a_network_is_there_with_all_its_parts(tmp_path: Path, method: str, lost
             ["unknown module of --robustness 'mapps'; did you mean maps?", "known: corruptions"],
         ),
         (["--robustness", "all,bogus"], ["unknown module of --robustness 'bogus'"]),
-        (["--robustness", "ood", "--params", "robustness.ood=digits"], ["is the data set itself"]),
         (["--robustness", ""], ["--robustness is given, but names nothing", "all"]),
         (["--robustness", "ood,unseen"], ["unseen classes are measured by --class-splits"]),
         (["--robustness", "ood", "--no-weights"], ["--no-weights"]),

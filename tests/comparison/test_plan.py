@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from safetensors.torch import save_file
 
 from conftest import SMALL, run
 from guided_dml.comparison.plan import plan_data_set
@@ -111,17 +112,24 @@ def test_settings_lie_over_each_other_in_the_stated_order(project: Path) -> None
 
 
 def test_other_pretrained_weights_are_another_start(project: Path) -> None:
+    import timm
+
     file = project / "start.safetensors"
     student = {"backbone": "timm/resnet10t", "pretrained": str(file)}
     seen = set()
-    for content in (b"one", b"other"):
-        file.write_bytes(content)
+    for _ in range(2):
+        save_file(timm.create_model("resnet10t").state_dict(), file)
         content_hash.cache_clear()  # (of stored versions, which never change)
         plan = plan_data_set(
             project, "digits", "equal", ["margin"], 1, merged(SMALL, {"student": student})
         )
         seen.add(plan.runs[0].settings)
     assert len(seen) == 2
+    file.write_bytes(b"none")
+    with pytest.raises(InputError, match=r"start\.safetensors cannot be read as weights"):
+        plan_data_set(
+            project, "digits", "equal", ["margin"], 1, merged(SMALL, {"student": student})
+        )
 
 
 def test_tuned_settings_lie_below_what_is_asked_for(project: Path) -> None:
