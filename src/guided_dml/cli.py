@@ -242,18 +242,17 @@ def _passed_on(
     """Return the options of many runs with those that stand for parameters as ``overrides``."""
     from guided_dml.comparison.sessions import merged
 
+    short = {}
     for option, value, block, name in (
         ("--epochs", epochs, "student", "epochs"),
         ("--images-per-class", images_per_class, "data", "images_per_class"),
     ):
-        if value is not None and name in params.get(block, {}):
-            raise InputError(
-                f"{option} and --params {block}.{name} are given; leave one of them out"
-            )
-    short = {
-        "student": {} if epochs is None else {"epochs": epochs},
-        "data": {} if images_per_class is None else {"images_per_class": images_per_class},
-    }
+        if value is not None:
+            short[block] = {name: value}
+            if name in params.get(block, {}):
+                raise InputError(
+                    f"{option} and --params {block}.{name} are given; leave one of them out"
+                )
     return others | {"overrides": merged(short, params)}
 
 

@@ -58,8 +58,10 @@ def fit(
     """
     optimiser = optimiser_of(model, parameters, name)
     schedule = Schedule(optimiser, parameters, steps=len(batches))
-    average = nn.ParameterList(w.detach().clone() for w in model.parameters())
-    state = nn.ModuleDict({"model": model} | ({"average": average} if parameters.average else {}))
+    state, average = nn.ModuleDict({"model": model}), None
+    if parameters.average:
+        average = nn.ParameterList(weight.detach().clone() for weight in model.parameters())
+        state["average"] = average
     rows = checkpoint.restore(state, optimiser, batches.generator) if checkpoint else []
     schedule.replay(rows)
     if rows:
@@ -81,7 +83,7 @@ def fit(
                 losses.append(_step(model, loss_of, batch, optimiser, parameters, policy))
                 if len(losses) % interval == 0:
                     _refuse_divergence(losses, interval, name, epoch, parameters)
-                if parameters.average:
+                if average is not None:
                     first = epoch == len(losses) == 1
                     move(average, model.parameters(), 1.0 if first else 1 - parameters.average)
                 schedule.after_step()
@@ -95,7 +97,7 @@ def fit(
             if checkpoint:
                 last = epoch == parameters.epochs
                 checkpoint.save_if_due(state, optimiser, batches.generator, rows, last=last)
-    if parameters.average:
+    if average is not None:
         move(model.parameters(), average, 1.0)
     if not all(weight.isfinite().all() for weight in model.parameters()):
         raise DivergedError(f"{name}: the last step's weights are not finite; {_remedy(name)}")

@@ -62,7 +62,7 @@ def train_embedder(
             out of themselves.
     """
     student, seed = task.student, task.seed
-    check_shift(student.shift, *images.shape[2:])
+    _check_shift(student.shift, *images.shape[2:])
     policy, objective = Policy.of(compute), method.objective(task)
     pixels = DeviceImages(images, normalisation, policy.device)
     network = build_embedder(
@@ -107,12 +107,11 @@ def check_student(image_shape: Sequence[int], student: StudentParameters) -> Non
     Raises:
         InputError: The network cannot be built, or ``student.shift`` is too large.
     """
-    check_shift(student.shift, *image_shape[1:])
+    _check_shift(student.shift, *image_shape[1:])
     build_embedder(0, image_shape, student)
 
 
-def check_shift(shift: int, height: int, width: int) -> None:
-    """Refuse to move images out of themselves."""
+def _check_shift(shift: int, height: int, width: int) -> None:
     if shift >= min(height, width):
         raise InputError(
             f"student.shift: {shift} given; images of {height}x{width} pixels can be moved by "
