@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from pydantic import create_model
 
 from guided_dml.blocks import Block, StudentParameters
 from guided_dml.comparison.board import read_comparisons
-from guided_dml.comparison.records import settings_key
+from guided_dml.comparison.records import RunRecord, settings_key
 from guided_dml.comparison.sessions import merged
 from guided_dml.errors import InputError
 from guided_dml.methods import METHODS
@@ -180,3 +181,12 @@ def test_parameters_that_come_later_change_a_key_only_where_they_change_a_run() 
     assert before == key(student={"augmentation": {"strength": 0.5}, "dropout": 0.0})
     assert before != key(student={"augmentation": {"strength": 1.0}})
     assert before != key(student={"dropout": 0.1})
+
+
+def test_the_published_records_still_count() -> None:
+    published = Path(__file__).parents[2] / "docs/reports/records"
+    files = list(published.glob("*/equal/*/*/seed_*.json"))
+    assert len({file.parts[-3] for file in files}) == len(METHODS)
+    for file in files:
+        record = RunRecord.model_validate_json(file.read_text("utf-8"))
+        assert file == published / f"{record.id}.json"

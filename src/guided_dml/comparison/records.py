@@ -41,6 +41,9 @@ SCOREBOARD = Path("data/08_reporting/comparison/scoreboard")
 #: Parameters of training and scoring that no score depends on; a run brings its seed itself.
 NOT_SETTINGS = ("seed", "evaluation.batch_size")
 
+#: Defaults that have changed, as they first were: the keys of records leave out the first ones.
+FIRST_DEFAULTS = {"triplets.repeat": False}
+
 #: From prepared data to what a guided student learns from.
 TEACHER = ("triplets", "gemini", "teacher_embeddings")
 
@@ -183,7 +186,7 @@ def way(method: str) -> list[str]:
 def settings_key(parameters: Parameters, method: str, data_version: str) -> str:
     """Return the key of what a method's pipelines read, and of its prepared data.
 
-    Parameters that came later are not part of it while they have their defaults.
+    Parameters that came later are not part of it while they have their (first) defaults.
     """
     return hash_of([method, data_version, values_of(parameters, _read_by(method))])
 
@@ -194,10 +197,14 @@ def values_of(parameters: Parameters, inputs: Iterable[str]) -> dict[str, Any]:
     Those on which no score depends are left out.
     """
     read = tuple(f"{name[7:]}." for name in inputs if name.startswith("params:"))
+    values = dict(flat(parameters.model_dump(exclude_defaults=True)))
+    values |= {k: value for k, value in flat(parameters.model_dump()) if k in FIRST_DEFAULTS}
     return {
         name: value
-        for name, value in flat(parameters.model_dump(exclude_defaults=True))
-        if f"{name}.".startswith(read) and name not in NOT_SETTINGS
+        for name, value in values.items()
+        if f"{name}.".startswith(read)
+        and name not in NOT_SETTINGS
+        and (name, value) not in FIRST_DEFAULTS.items()
     }
 
 
