@@ -92,6 +92,18 @@ def test_a_list_is_told_as_its_file_takes_it(tmp_path: Path) -> None:
         check(images, classes=None)
 
 
+def test_another_number_of_images_counts_as_stored_and_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    few: dict[str, Any] = {"data.images_per_class": 30}
+    check(store(tmp_path, "images", "v1", "i", **few), **few)
+    assert not caplog.messages
+    check(store(tmp_path, "images", "v2", "j", **few), **{"data.images_per_class": None})
+    assert caplog.messages == [
+        "what is stored has data.images_per_class=30; this counts, not the parameters"
+    ]
+
+
 @pytest.mark.parametrize("broken", [None, "", "{", "[]", '{"images": "0123"}'])
 def test_a_file_without_its_record_is_refused_with_the_remedy(
     tmp_path: Path, broken: str | None

@@ -24,6 +24,7 @@ def test_mnist_from_files_to_scores(project: Path) -> None:
         params={
             "tracking": False,
             "data": {"images_per_class": 100},
+            "gemini": {"epochs": 6},
             "student": {"epochs": 8, "batch_size": 50},
             "compute": {"device": "cpu"},
         },

@@ -63,7 +63,7 @@ class DataParameters(Block):
 
     test_share: Defining[Annotated[float, Field(gt=0, lt=1)]]
     """Stratified share of the images that is the test set, where the source gives none."""
-    images_per_class: Annotated[int, Field(ge=2)] | None
+    images_per_class: Defining[Annotated[int, Field(ge=2)] | None]
     """Keep at most so many images of each class, in training and in test (null: all)."""
     validation_share: Defining[Share]
     """Stratified share of the training set that is held out for choices."""

@@ -8,7 +8,6 @@ it is. Equal content fits, whichever version it is of.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -20,6 +19,7 @@ from kedro.io.core import VersionNotFoundError
 from pydantic import BaseModel, ValidationError
 
 from guided_dml.errors import InputError
+from guided_dml.parameters import shown
 
 logger = logging.getLogger(__name__)
 
@@ -128,8 +128,8 @@ def check_fit(
         makers: For each dataset the pipelines that make it; none: it is raw data.
         parameters: The defining parameters of the run, by their full names.
 
-    What shapes a trained network is read from its card: parameters that say otherwise are named in
-    one line and do not count.
+    How many images of a class there are is as they are stored, and what shapes a trained network
+    is read from its card: parameters that say otherwise are named in one line and do not count.
 
     Raises:
         InputError: Names all that do not fit, and how to mend it.
@@ -138,14 +138,14 @@ def check_fit(
         name: (content_hash(path), READ_NOW.format(path.parent.name, name))
         for name, path in inputs.items()
     }
-    complaints, shaped = dict[tuple[str, str], list[str]](), dict[str, Any]()
+    complaints, stands = dict[tuple[str, str], list[str]](), dict[str, Any]()
     for name, path in inputs.items():
         lineage = _lineage(path)
         whys: list[str] = []
         if lineage is not None:
             whys += [*_other_content(name, lineage, contents)][:1]
             others = _others(lineage, parameters)
-            shaped |= _on_card(name, others)
+            stands |= _standing(name, others)
             whys += [_other_parameter(*item, parameters) for item in others.items()]
         elif makers[name]:
             whys = [f"has no record of what it was made from; remove {path.parent}, or"]
@@ -153,9 +153,9 @@ def check_fit(
             complaints.setdefault((why, ", ".join(makers[name])), []).append(name)
     if complaints:
         raise InputError("\n  ".join(_complaint(*item, inputs) for item in complaints.items()))
-    if shaped:
-        has = ", ".join(f"{name}={_shown(value)}" for name, value in sorted(shaped.items()))
-        logger.warning("the stored network has %s; this counts, not the parameters", has)
+    if stands:
+        has = ", ".join(f"{name}={shown(value)}" for name, value in sorted(stands.items()))
+        logger.warning("what is stored has %s; this counts, not the parameters", has)
 
 
 def _complaint(reason: tuple[str, str], names: list[str], inputs: Mapping[str, Path]) -> str:
@@ -181,28 +181,22 @@ def _others(lineage: Lineage, parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: v for name, v in made_with if name in parameters and parameters[name] != v}
 
 
-def _on_card(name: str, others: dict[str, Any]) -> dict[str, Any]:
-    """Take out of ``others`` what the card of the network behind a dataset says."""
+def _standing(name: str, others: dict[str, Any]) -> dict[str, Any]:
+    """Take out of ``others`` what counts as it is stored."""
     method, of_method, what = name.partition(".")
-    if not of_method:
-        return {}
-    if not what.endswith("_embeddings"):  # (which an evaluation may make in either way)
+    if of_method and not what.endswith("_embeddings"):  # (evaluation may make them in either way)
         others.pop("evaluation.flip_average", None)
-    known = [other for other in others if other.startswith(("student.", f"{method}."))]
+    on_card = ("student.", f"{method}.") if of_method else ()
+    known = [other for other in others if other.startswith(("data.images_per_class", *on_card))]
     return {other: others.pop(other) for other in known}
 
 
 def _other_parameter(name: str, value: Any, parameters: Mapping[str, Any]) -> str:
-    before, now = _shown(value), _shown(parameters[name])
+    before, now = shown(value), shown(parameters[name])
     how = f"--params {name}={before}"
     if isinstance(value, list):  # (which --params does not take)
         how = f"{name}: {before} in parameters.yml"
     return f"was made with {name}={before}, now it is {now}; run with {how}, or"
-
-
-def _shown(value: Any) -> str:
-    """Return a value as --params takes it."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _lineage(path: Path) -> Lineage | None:

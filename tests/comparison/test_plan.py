@@ -36,6 +36,7 @@ def test_data_are_prepared_once_and_again_for_other_parameters(project: Path) ->
     assert len(reports) == 1
     other = planned(data={"images_per_class": 12})
     assert len(list(reports[0].parent.iterdir())) == 2
+    assert other.about.given["data.images_per_class"] == 12
     assert other.runs[0].data_version != first.runs[0].data_version
     assert planned() == first  # (an older version is as good)
     validation = planned(evaluation={"split": "validation"})

@@ -110,7 +110,8 @@ def test_what_shapes_a_network_is_read_from_its_card(exported: Path, warned: lis
     run(exported, "evaluation", params={"student": {"backbone": "resnet18"}, "tracking": False})
     told = [message for message in warned if "this counts" in message]
     assert told == [
-        "the stored network has student.backbone=small_cnn; this counts, not the parameters"
+        "what is stored has data.images_per_class=40, student.backbone=small_cnn; "
+        "this counts, not the parameters"
     ]
 
 

@@ -39,10 +39,14 @@ Levels = dict[str, list[float]]
 
 
 def part(
-    levels: Levels, modules: tuple[str, ...], parameters: Nested = PARAMETERS, raw: float = 0.8
+    levels: Levels,
+    modules: tuple[str, ...],
+    parameters: Nested = PARAMETERS,
+    raw: float = 0.8,
+    given: Nested | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what is compared, and the scoreboard of its runs and of what was measured of them."""
-    what = about(parameters=parameters, robustness=KEYS)
+    what = about(parameters=parameters, robustness=KEYS, given=given or {})
     runs = [
         run(method, seed, level, parameters=parameters)
         for method, of_seeds in levels.items()
@@ -155,7 +159,7 @@ def test_the_command_is_that_of_the_methods_and_splits_that_lack_something() -> 
     guided, margin = {"guided": [0.9]}, {"margin": [0.8]}
     text = write_report(with_splits(guided | margin, guided, guided))[0]
     options = "--methods margin --seeds 1 --class-splits 2+4+5+9+8+3,3+2+6+9+4+0"
-    assert "not run of Margin. With the other parameters of this comparison:\n\n" in text
+    assert "not run of Margin. To run it:\n\n" in text
     assert f"\n    kedro compare --envs digits {options}\n" in text
     assert "Networks: 50 epochs; resnet18 with the small stem; all images; " in text
     assert "for the methods of a column that were measured" in text
@@ -245,7 +249,8 @@ def test_every_module_has_its_tables() -> None:
 def test_variants_are_named_and_stand_beside_no_figures_of_the_paper() -> None:
     tail = merged(PARAMETERS, {"data": {"imbalance_factor": 10.0}})
     levels = {"guided": [0.9]}
-    parts = [part(levels, CLOSED), part(levels, CLOSED, tail)]
+    given = {"data.imbalance_factor": 10, "student.backbone": "timm/a b", "compute.threads": None}
+    parts = [part(levels, CLOSED), part(levels, CLOSED, tail, given=given)]
     parts += [part(levels, ("unseen",), split_parameters(SPLITS[0]))]
     text = write_report(compared(*parts))[0]
     headings = [line for line in text.splitlines() if line.startswith("## ")]
@@ -256,7 +261,8 @@ def test_variants_are_named_and_stand_beside_no_figures_of_the_paper() -> None:
         "## Digits, long tail 10, equal settings",
         "## Digits, long tail 10, equal settings: robustness",
     ]
-    assert "--params data.imbalance_factor=10 --class-splits" in text
+    shown = "data.imbalance_factor=10,student.backbone=timm/a b,compute.threads=null"
+    assert f" --params '{shown}' --class-splits" in text
     table = tabulate_scores(compared(*parts))
     assert set(table.variant) == {"", "classes_245983", "tail_10"}
 

@@ -18,7 +18,7 @@ from guided_dml.comparison.tuned import read_tuned, tuned_file
 from guided_dml.errors import InputError
 from guided_dml.lineage import check_fit, content_hash, stored_versions
 from guided_dml.methods import METHODS
-from guided_dml.parameters import Parameters, defining, validated
+from guided_dml.parameters import Parameters, defining, flat, validated
 
 #: What the results of a comparison's runs depend on.
 PREPARED = ("train_images", "test_images", "normalisation", "split", "classes")
@@ -28,12 +28,9 @@ READ = (*PREPARED, "data_report")
 
 SAVED_TOGETHER = (*READ, "image_names", "pixel_scores", *UNSEEN, "unseen_classes")
 
-#: Parameters of the data that decide which of the raw images are kept; the report tells them.
-CHOOSING = ("images_per_class", "classes", "imbalance_factor")
 
 #: Queries of a data set whose images the atlas shows.
 SHOWN_IMAGES = 2_000
-
 
 class Run(NamedTuple):
     """One training and its scores.
@@ -121,6 +118,7 @@ def plan_data_set(
         on_top = {method: merged(tuned.get(method, {}), quiet, common) for method in METHODS}
         pin(catalog, version)
         about = _about(catalog, data_set, protocol, shared, parameters, on_top, modules)
+        about = about.model_copy(update={"given": dict(flat(overrides))})
         queries = shared.evaluation.split
         images = {f"{data_set}/{about.data_version}/{queries}": _shown_images(catalog, queries)}
         catalog.save("scoreboard_images", images)
@@ -198,7 +196,7 @@ def prepare(project: Path, data_set: str, parameters: Nested) -> str:
         asked = validated(context.config_loader["parameters"])
         wanted = {
             "fingerprint": context.catalog["raw_images"].fingerprint(),
-            **{name: getattr(asked.data, name) for name in CHOOSING},
+            "images_per_class": asked.data.images_per_class,
         }
         version = _stored(context.catalog, wanted, defining(asked))
         if version is None:
@@ -220,13 +218,15 @@ def _stored(catalog: Any, wanted: Nested, made_with: Nested) -> str | None:
         try:
             report = catalog.load("data_report")
             files = {name: Path(catalog[name]._get_load_path()) for name in SAVED_TOGETHER}
-            if not all(file.exists() for file in files.values()):
-                continue  # (an ingestion that was refused half-way)
+            if not (
+                wanted.items() <= (report | report["parameters"]).items()
+                and all(file.exists() for file in files.values())
+            ):
+                continue  # (or an ingestion that was refused half-way)
             check_fit(files, dict.fromkeys(files, ("ingestion",)), made_with)
         except (DatasetError, InputError):
             continue
-        if wanted.items() <= (report | report["parameters"]).items():
-            return version
+        return version
     return None
 
 

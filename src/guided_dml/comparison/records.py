@@ -76,6 +76,7 @@ class About(Placed):
     Attributes:
         settings: For each method the key of its current settings.
         parameters: What all methods share.
+        given: Of these what the command gave, by full names.
         pixel_scores: Of the nearest neighbour on raw pixels.
         robustness: For each of its modules the key of what is measured now.
     """
@@ -86,6 +87,7 @@ class About(Placed):
     classes: list[str]
     data_version: str
     parameters: AllParameters
+    given: dict[str, Any] = {}
     pixel_scores: dict[str, Share]
     robustness: dict[str, str] = {}
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from guided_dml.comparison.names import OURS, classes_name, method_name, setting_name
 from guided_dml.metrics.statistics import mean_of
+from guided_dml.parameters import shown
 from guided_dml.pipelines.reporting.module_tables import module_tables
 from guided_dml.pipelines.reporting.outcomes import Robustness, Values
 from guided_dml.pipelines.reporting.parts import (
@@ -191,14 +192,15 @@ def _class_splits(measured: Robustness) -> str:
 def _command(
     measured: Robustness, option: str, lacking: Mapping[Outcome, list[str]]
 ) -> tuple[str, Command]:
-    about, tail = measured.about, measured.about.parameters.data.imbalance_factor
+    about = measured.about
     methods = [one for one in measured.methods if any(one in of for of in lacking.values())]
     seeds = 1 + max(run.seed for run in measured.first.all_runs)
     parts = [f"kedro compare --envs {about.data_set} --methods {','.join(methods)}"]
     parts += [f"--seeds {seeds}"]
     parts += [f"--protocol {about.protocol}"] if about.protocol != "equal" else []
-    parts += [f"--params data.imbalance_factor={tail:g}"] if tail is not None else []
+    given = ",".join(f"{k}={shown(v)}" for k, v in about.given.items() if k != "data.classes")
+    parts += [f"--params {shlex.quote(given)}"] if given else []
     titles = "; ".join(outcome.title for outcome in lacking)
     whose = ", ".join(map(method_name, methods))
-    sentence = f"{DASH} {titles}: not run of {whose}. With the other parameters of this comparison:"
+    sentence = f"{DASH} {titles}: not run of {whose}. To run it:"
     return sentence, Command(" ".join([*parts, option]))
