@@ -32,6 +32,7 @@ SAVED_TOGETHER = (*READ, "image_names", "pixel_scores", *UNSEEN, "unseen_classes
 #: Queries of a data set whose images the atlas shows.
 SHOWN_IMAGES = 2_000
 
+
 class Run(NamedTuple):
     """One training and its scores.
 
