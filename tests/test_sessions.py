@@ -125,6 +125,8 @@ def test_tracking_records_runs_side_by_side(finished: Path) -> None:
         assert record.data.metrics[name] == pytest.approx(value), name
     assert 0 < record.data.metrics["pixel_scores.recall_at_1"] <= 1
     assert record.data.metrics["gemini_scores.centre_ratio"] > 0
+    assert record.data.metrics["peak_memory_mb"] > 100
+    assert record.data.metrics["peak_gpu_memory_mb"] >= 0
     losses = client.get_metric_history(record.info.run_id, "guided.loss")
     assert [metric.step for metric in losses] == [1, 2]
     tags = record.data.tags

@@ -93,6 +93,5 @@ def peak_memory_mb() -> float:
 
 def peak_gpu_memory_mb() -> float:
     """Return the most memory that tensors took on the GPU, in MB, since the last start."""
-    import torch
-
-    return torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else 0.0
+    torch = sys.modules.get("torch")  # (without it there is none)
+    return torch.cuda.max_memory_allocated() / 1e6 if torch and torch.cuda.is_available() else 0.0

@@ -33,7 +33,7 @@ from guided_dml.inference.predictor import PARTS
 from guided_dml.interruption import last_words
 from guided_dml.lineage import versioned
 from guided_dml.mlflow_store import TrackedRun, made_with, open_experiment, reason
-from guided_dml.provenance import git_state, library_versions
+from guided_dml.provenance import git_state, library_versions, peak_gpu_memory_mb, peak_memory_mb
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +127,10 @@ class TrackingHooks:
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Close the run."""
+        """Log what the process took of memory, and close the run."""
+        if self._recorder is not None:
+            peaks = {"peak_memory_mb": peak_memory_mb(), "peak_gpu_memory_mb": peak_gpu_memory_mb()}
+            self._recorder.soon("log_metrics", rows=[peaks])
         self._finish("FINISHED")
 
     @hook_impl
