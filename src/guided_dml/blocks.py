@@ -122,7 +122,8 @@ class TrainingParameters(Block):
     decay_norms_and_biases: bool = True
     """Whether weight decay pulls at them too."""
     average: Share = 0.0
-    """How much of the running average of the weights a step keeps (0: the last weights count)."""
+    """How much of the running average of the weights a step keeps, fewer of the first steps, as
+    their weights are far from the last (0: the last weights count)."""
 
     @field_validator("nesterov")
     @classmethod

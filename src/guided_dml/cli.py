@@ -249,7 +249,7 @@ def _passed_on(
     ):
         if value is not None:
             short[block] = {name: value}
-            if name in params.get(block, {}):
+            if isinstance(given := params.get(block), dict) and name in given:
                 raise InputError(
                     f"{option} and --params {block}.{name} are given; leave one of them out"
                 )

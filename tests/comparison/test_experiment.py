@@ -220,6 +220,24 @@ def test_while_mlflow_is_locked_scores_wait_to_be_uploaded(
             ["8x8 pixels are too small for student.backbone=airbench"],
         ),
         (["--envs", "digits", "--params", "student.shift=8"], ["student.shift: 8", "7 at most"]),
+        (
+            [
+                "--envs",
+                "digits",
+                "--params",
+                "student.backbone=timm/resnet10t,student.muon_learning_rate=0.1",
+            ],
+            ["student.muon_learning_rate: 0.1", "student.muon_learning_rate=null"],
+        ),
+        (
+            [
+                "--envs",
+                "digits",
+                "--params",
+                "student.target_scale=9,guided.normalise_embeddings=true",
+            ],
+            ["student.target_scale: 9", "guided.normalise_embeddings=false"],
+        ),
         (["--envs", "digits", "--seeds", "0"], ["--seeds: 0 given", "at least one"]),
         (["--envs", "digits", "--seeds", 20 * "9"], ["--seeds: 99", "10000 at most"]),
         (["--envs", "digits", "--params", "studnet.epochs=1"], ["studnet", "student?"]),

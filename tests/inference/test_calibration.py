@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
-from guided_dml.inference.calibration import calibration_of, p_values
+from guided_dml.inference.calibration import calibration_of, check_alpha, p_values
 
 
 def test_p_values_are_the_shares_that_are_as_far() -> None:
@@ -21,6 +21,19 @@ def test_images_like_those_of_calibration_are_refused_at_the_rate_alpha() -> Non
     p = p_values(rng.random(20_000).astype(np.float32), known)
     for alpha in (0.01, 0.05, 0.2):
         assert (p <= alpha).mean() == pytest.approx(alpha, rel=0.25)
+
+
+def test_too_few_validation_images_to_take_anything_for_unknown_are_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    check_alpha(19, 0.05)
+    check_alpha(3, 0.0)
+    assert not caplog.messages
+    check_alpha(18, 0.05)
+    assert "18 validation images: no image" in caplog.text
+    assert "from 19 on" in caplog.text
+    assert p_values(np.array([9.0], np.float32), 18 * [1.0]) > 0.05
+    assert p_values(np.array([9.0], np.float32), 19 * [1.0]) <= 0.05
 
 
 def test_rates_of_pairs_are_those_of_scikit_learn() -> None:

@@ -42,6 +42,20 @@ def test_one_by_one_or_together_is_the_same_and_ties_go_to_the_first() -> None:
     assert search.nearest(queries, 100)[0].shape == (3, 6)
 
 
+@pytest.mark.parametrize("dimension", [2, 16, 64])
+@pytest.mark.parametrize("with_faiss", [True, False])
+def test_of_many_duplicates_the_first_are_found(
+    dimension: int, with_faiss: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_faiss:
+        monkeypatch.setitem(sys.modules, "faiss", None)
+    points = np.random.default_rng(0).normal(size=(50, dimension)).astype(np.float32)
+    search = Search(np.tile(points, (60, 1)))
+    for k in (1, 5):
+        expected = np.arange(50)[:, None] + 50 * np.arange(k)
+        assert (search.nearest(points, k)[0] == expected).all()
+
+
 def test_blocks_of_queries_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     references, queries = (rng.normal(size=(n, 3)).astype(np.float32) for n in (50, 20))

@@ -279,6 +279,23 @@ def test_targets_are_learnt_at_one_scale_that_the_stored_weights_undo(
     torch.testing.assert_close(stored * factor, embeddings)
 
 
+def test_the_gaussian_has_its_width_on_the_scale_of_the_targets(
+    inputs: dict[str, Any], parameters: Parameters
+) -> None:
+    """At four times the scale: four times as wide."""
+    labels = inputs["train"]["labels"][inputs["split"]["train"]]
+    targets = torch.randn(len(labels), 2, generator=torch.Generator().manual_seed(0))
+    scale = 4 * ((targets - targets.mean(0)) ** 2).sum(1).mean().sqrt().item()
+    losses = []
+    for times, target_scale in ((1, scale), (4, None)):
+        changes = {**STILL, "backbone": "small_cnn", "batch_size": 100, "similarity": "gaussian"}
+        changes |= {"target_scale": target_scale, "gaussian_width": 1.5 * times}
+        student = parameters.student.model_copy(update=changes)
+        teacher = {"embeddings": targets * times, "labels": labels}
+        losses.append(trained(inputs, parameters, "guided", student, teacher)[1]["loss"].item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
 def test_large_images_are_whitened_by_fewer_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "WHITENING_SAMPLE", 8)
     source = torch.Generator().manual_seed(0)

@@ -78,7 +78,9 @@ def test_without_muon_it_is_plain_sgd(parameters: Parameters) -> None:
 
 def test_muon_without_anything_to_train_is_refused(parameters: Parameters) -> None:
     muon = settings(parameters, muon_learning_rate=0.2)
-    with pytest.raises(InputError, match=r"student\.muon_learning_rate: 0\.2 given, .* no 3x3"):
+    with pytest.raises(
+        InputError, match=r"student\.muon_learning_rate: 0\.2 given, but Muon .* airbench"
+    ):
         optimiser_of(nn.Linear(2, 2), muon, "student")
 
 

@@ -124,7 +124,8 @@ def plan_data_set(
         images = {f"{data_set}/{about.data_version}/{queries}": _shown_images(catalog, queries)}
         catalog.save("scoreboard_images", images)
         (shown,) = images.values()
-        check_student(shown["images"].shape[1:], shared.student)
+        followers = [getattr(shared, name) for name in methods if METHODS[name].follows_teacher]
+        check_student(shown["images"].shape[1:], shared.student, followers)
     runs = [
         Run(
             data_set=data_set,

@@ -11,7 +11,8 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Node, Pipeline
 
-from guided_dml.errors import counted
+from guided_dml.errors import InputError, counted
+from guided_dml.methods import METHODS
 from guided_dml.parameters import Parameters, validated
 from guided_dml.robustness.names import check_domain, chosen_families, chosen_sets
 from guided_dml.robustness.protocol import check_protocol
@@ -32,6 +33,11 @@ class ParameterHooks:
         loader = context.config_loader
         parameters = validated(loader["parameters"])
         self._parameters, robustness = parameters, parameters.robustness
+        if parameters.evaluation.split == "validation" and not parameters.data.validation_share:
+            raise InputError(
+                "evaluation.split: 'validation' given, but there are no validation images; "
+                "data.validation_share has to be above 0"
+            )
         chosen_families(robustness.families)
         data_set = loader["globals"]["dataset"]
         chosen_sets(robustness.ood, data_set, data_sets(Path(loader.conf_source)))
@@ -61,4 +67,7 @@ class ParameterHooks:
         if node.name == "train_gemini" and self._trains_student:
             from guided_dml.training.train import check_student
 
-            check_student(inputs["train_images"]["images"].shape[1:], self._parameters.student)
+            shape, parameters = inputs["train_images"]["images"].shape[1:], self._parameters
+            followers = [name for name, method in METHODS.items() if method.follows_teacher]
+            methods = [getattr(parameters, name) for name in followers]
+            check_student(shape, parameters.student, methods)

@@ -6,12 +6,16 @@ saw none of them in training, as it saw no new image.
 
 from __future__ import annotations
 
+import logging
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from guided_dml.inference.search import Search, vote
+
+logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float32]
 
@@ -65,6 +69,18 @@ def calibration_of(
         ),
         "coverage": coverage,
     }
+
+
+def check_alpha(validation_images: int, alpha: float) -> None:
+    """Warn where nothing can be taken for unknown, as the smallest p-value is above ``alpha``."""
+    if 0 < alpha < 1 / (validation_images + 1):
+        logger.warning(
+            "%d validation images: no image can be taken for unknown, which alpha=%g allows from "
+            "%d on; more images, a larger data.validation_share or inference.alpha would",
+            validation_images,
+            alpha,
+            math.ceil(1 / alpha) - 1,
+        )
 
 
 def p_values(distances: Array, calibration: list[float]) -> NDArray[np.float64]:

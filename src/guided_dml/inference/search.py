@@ -69,9 +69,19 @@ class Search:
         if k + SPARE >= len(self):
             return np.broadcast_to(np.arange(len(self)), (len(queries), len(self)))
         if self._index is not None:
-            rows: NDArray[np.int64] = self._index.search(queries.astype(np.float32), k + SPARE)[1]
-            return rows
-        return np.argpartition(self._squares(queries), k - 1, axis=1)[:, :k]
+            far, rows = self._index.search(queries.astype(np.float32), k + SPARE)
+            if (
+                far[:, -1] > far[:, k - 1] * (1 + 1e-5)
+            ).all():  # (all of the equally far are there)
+                found: NDArray[np.int64] = rows
+                return found
+        squares = self._squares(queries)
+        rounding = 1e-12 * (self._norms.max() + (queries**2).sum(1, keepdims=True))
+        last = np.partition(squares, k - 1, axis=1)[:, k - 1 : k]
+        nearer, level = squares < last - rounding, np.abs(squares - last) <= rounding
+        missing = k - nearer.sum(1, keepdims=True)
+        level &= level.cumsum(1) <= missing  # (the first of those that are equally far)
+        return np.nonzero(nearer | level)[1].reshape(len(queries), k)
 
     def _squares(self, queries: NDArray[np.float64]) -> NDArray[Any]:
         """Return squared distances ``[Q, M]``; of many dimensions less the query's own norm."""

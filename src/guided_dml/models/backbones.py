@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
@@ -17,6 +18,9 @@ from guided_dml.models.layers import Convolution3x3, ExactLinear, UnitLength
 from guided_dml.models.weights import hash_of_weights, load_weights
 from guided_dml.seeding import initial_weights
 from guided_dml.types import Tensors
+
+#: How the names of what a network has learnt end; files have buffers beside them.
+WEIGHTS = (".weight", ".bias")
 
 
 def build_embedder(
@@ -113,6 +117,7 @@ def _timm_model(image_shape: Sequence[int], student: StudentParameters) -> Any:
         damaged = failing_as(f"student.pretrained: {file} cannot be read as weights")
         with damaged, safe_open(file, "pt") as weights:
             given = set(weights.keys())
+        logging.getLogger("timm.models").setLevel(logging.ERROR)  # (it lists what is told below)
         options |= {
             "pretrained": True,
             "pretrained_cfg_overlay": {"file": file, "custom_load": False},
@@ -121,18 +126,30 @@ def _timm_model(image_shape: Sequence[int], student: StudentParameters) -> Any:
         network = timm.create_model(name, img_size=tuple(image_shape[1:]), **options)
     except TypeError:
         network = timm.create_model(name, **options)
-    if file:  # (timm passes over what a file lacks)
-        state = network.state_dict()
-        floats = {key: value for key, value in state.items() if value.is_floating_point()}
-        lacking = sorted(floats.keys() - given)
-        if lacking:
-            raise InputError(
-                f"student.pretrained: {file} is not of {student.backbone}, of whose weights it "
-                f"lacks {len(lacking)}: {', '.join(lacking[:3])}" + " ..." * (len(lacking) > 3)
-            )
-        if broken := [key for key, value in floats.items() if not value.isfinite().all()]:
-            raise InputError(f"student.pretrained: {file}: its {broken[0]} is not finite")
+    if file:
+        _check_pretrained(network, student, given)
     return network
+
+
+def _check_pretrained(network: Any, student: StudentParameters, given: set[str]) -> None:
+    """Refuse what timm passes over: names that a file lacks, or has beside the model's."""
+    state, heads = network.state_dict(), network.default_cfg.get("classifier") or ()
+    floats = {key: value for key, value in state.items() if value.is_floating_point()}
+    heads = (heads,) if isinstance(heads, str) else heads
+    own = tuple(f"{head.partition('.')[0]}." for head in heads)
+    others = {key for key in given - state.keys() if key.endswith(WEIGHTS)}
+    for names, why in (
+        (floats.keys() - given, "of whose weights it lacks"),
+        ({key for key in others if not key.startswith(own)}, "which lacks of its"),
+    ):
+        if names:
+            some = ", ".join(sorted(names)[:3]) + " ..." * (len(names) > 3)
+            raise InputError(
+                f"student.pretrained: {student.pretrained} is not of {student.backbone}, "
+                f"{why} {len(names)}: {some}"
+            )
+    if broken := [key for key, value in floats.items() if not value.isfinite().all()]:
+        raise InputError(f"student.pretrained: {student.pretrained}: its {broken[0]} is not finite")
 
 
 def _resnet(channels: int, student: StudentParameters) -> Any:

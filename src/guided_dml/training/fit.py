@@ -28,6 +28,10 @@ Model = TypeVar("Model", bound=nn.Module)
 #: Steps between two looks at the losses on a GPU, where every look waits for the device.
 GPU_CHECK_INTERVAL = 50
 
+#: Steps after which the average of the weights keeps half of itself a step, if it may keep so much:
+#: as usual (TensorFlow's ``num_updates``), so that a short training does not end in early weights.
+AVERAGE_WARM_UP = 10
+
 
 def fit(
     model: Model,
@@ -84,8 +88,9 @@ def fit(
                 if len(losses) % interval == 0:
                     _refuse_divergence(losses, interval, name, epoch, parameters)
                 if average is not None:
-                    first = epoch == len(losses) == 1
-                    move(average, model.parameters(), 1.0 if first else 1 - parameters.average)
+                    before = (epoch - 1) * len(batches) + len(losses) - 1
+                    kept = min(parameters.average, before / (before + AVERAGE_WARM_UP))
+                    move(average, model.parameters(), 1 - kept)
                 schedule.after_step()
                 shown = images * len(losses) // len(batches)
                 bar.update((epoch - 1) * images + shown - bar.n)

@@ -77,8 +77,9 @@ def optimiser_of(model: nn.Module, parameters: TrainingParameters, name: str) ->
         convolutions = [part.weight for part in model.modules() if isinstance(part, Convolution3x3)]
         if not convolutions:
             raise InputError(
-                f"{name}.muon_learning_rate: {parameters.muon_learning_rate:g} given, but the "
-                "network has no 3x3 convolution that a batch-norm follows; leave it null"
+                f"{name}.muon_learning_rate: {parameters.muon_learning_rate:g} given, but Muon "
+                "trains 3x3 convolutions of airbench, small_cnn and torchvision's ResNets, and "
+                f"this network is none; give {name}.muon_learning_rate=null"
             )
     known = {id(weight) for weight in convolutions}
     others = [w for w in model.parameters() if w.requires_grad and id(w) not in known]

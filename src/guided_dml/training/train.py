@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from guided_dml.seeding import generator
 from guided_dml.training.batches import DeviceImages, ImageBatch, RandomBatches
 from guided_dml.training.checkpoints import CheckpointStore
 from guided_dml.training.fit import fit
+from guided_dml.training.optimiser import optimiser_of
 from guided_dml.training.policy import Policy
 from guided_dml.types import History, Tensors
 
@@ -63,13 +64,15 @@ def train_embedder(
     """
     student, seed = task.student, task.seed
     _check_shift(student.shift, *images.shape[2:])
-    policy, objective = Policy.of(compute), method.objective(task)
+    policy, scale = Policy.of(compute), _scale(answers[rows], method, student.target_scale)
+    width = student.gaussian_width * scale  # (it is in units of the targets as they were)
+    scaled = student.model_copy(update={"gaussian_width": width})
+    objective = method.objective(task._replace(student=scaled))
     pixels = DeviceImages(images, normalisation, policy.device)
     network = build_embedder(
         seed, images.shape[1:], student, unit_length=method.normalise_embeddings
     )
     fit_whitening(network, pixels, rows.to(policy.device))
-    scale = _scale(answers[rows], method, student.target_scale)
     on_device = answers.to(policy.device)
     if scale != 1:
         on_device = on_device * scale
@@ -101,14 +104,21 @@ def train_embedder(
     return weights_of(network), history.assign(seed=seed), head
 
 
-def check_student(image_shape: Sequence[int], student: StudentParameters) -> None:
+def check_student(
+    image_shape: Sequence[int], student: StudentParameters, followers: Iterable[Method] = ()
+) -> None:
     """Refuse a student that cannot learn from images of a shape, before its teacher is trained.
 
+    ``followers`` are the methods that are going to follow the teacher.
+
     Raises:
-        InputError: The network cannot be built, or ``student.shift`` is too large.
+        InputError: The network cannot be built, Muon finds nothing in it to train,
+            ``student.shift`` is too large, or ``student.target_scale`` cannot be reached.
     """
     _check_shift(student.shift, *image_shape[1:])
-    build_embedder(0, image_shape, student)
+    optimiser_of(build_embedder(0, image_shape, student), student, "student")
+    for method in followers:
+        _check_scale(method, student.target_scale)
 
 
 def _check_shift(shift: int, height: int, width: int) -> None:
@@ -131,15 +141,20 @@ def _scale(answers: Tensor, method: Method, wanted: float | None) -> float:
     """Return what brings targets to the wanted scale; 1 where labels are learnt."""
     if wanted is None or not answers.is_floating_point():
         return 1.0
-    if method.normalise_embeddings:
-        raise InputError(
-            f"student.target_scale: {wanted:g} given, but {method.name}.normalise_embeddings "
-            "allows no scale; leave one of them out"
-        )
+    _check_scale(method, wanted)
     found = spread(answers).item()
     if found <= SAME_POINT * answers.abs().max():
         raise InputError("student.target_scale: all targets are the same point; train GEMINI anew")
     return wanted / found
+
+
+def _check_scale(method: Method, wanted: float | None) -> None:
+    if wanted is not None and method.normalise_embeddings:
+        raise InputError(
+            f"student.target_scale: {wanted:g} given, but {method.name}.normalise_embeddings "
+            "allows no scale; give student.target_scale=null, or "
+            f"{method.name}.normalise_embeddings=false"
+        )
 
 
 def _undo_scale(network: nn.Module, scale: float) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from guided_dml.blocks import InferenceParameters, PageParameters
 from guided_dml.errors import InputError
+from guided_dml.inference.calibration import check_alpha
 from guided_dml.inference.card import Card
 from guided_dml.inference.images import Reader
 from guided_dml.inference.predictor import BATCH, Predictor, thumbnail
@@ -85,6 +86,7 @@ def predict(
     """
     import pandas as pd
 
+    check_alpha(len(calibration["distances"]), inference.alpha)
     predictor = Predictor(card, network, gallery, gallery_names, calibration, threads)
     rows, near, thumbnails, means = [], [], dict[int, Any](), list[float]()
     every = -(-len(new_images) // THUMBNAILS)
