@@ -24,6 +24,15 @@ def test_names_that_would_be_quoted_are_given_by_number() -> None:
     assert choices([split], "langs", names, labels) == [names[:3]]
     assert class_split(["Go", "日 本"], names) == "3+4"
     assert class_split(["Go", "C"], ["C", "Go"]) == "Go+C"
+    mixed = ["7", "c++ code", "Go"]
+    assert class_split(mixed[:2], mixed) == "7+1"
+    assert choices(["7+1"], "langs", [*mixed, "C", "R"], labels) == [mixed[:2]]
+    assert class_split(["c++ code"], [*"1c", "c++ code", "2"]) == "c++ code"  # (2 is another)
+
+
+def test_of_fewer_than_four_classes_there_is_no_choice() -> None:
+    assert class_splits_for("few", [*"abc"]) == []
+    assert class_splits_for("few", [*"abcd"]) == ["a+b"]
 
 
 @pytest.mark.parametrize(

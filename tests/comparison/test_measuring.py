@@ -11,9 +11,12 @@ import torch
 from safetensors.torch import save_file
 
 from conftest import kedro, tracked_runs
-from guided_dml.comparison.plan import Run
+from guided_dml.comparison.measurements import steps_of
+from guided_dml.comparison.measuring import measure, measurements
+from guided_dml.comparison.plan import Run, plan_data_set
 from guided_dml.comparison.records import SCOREBOARD
-from guided_dml.comparison.worker import has_damaged_embeddings, has_network
+from guided_dml.comparison.worker import has_damaged_files, has_network
+from guided_dml.errors import InputError
 
 TINY = (
     "data.images_per_class=30,gemini.epochs=2,student.backbone=small_cnn,student.epochs=3,"
@@ -82,6 +85,22 @@ def test_all_modules_of_two_methods(project: Path, scheduler: str) -> None:
     assert softmax.data.metrics["ood.aurc"] == scores["digits softmax ood"]["aurc"]
 
 
+def test_nothing_is_measured_with_another_configuration_than_was_planned(project: Path) -> None:
+    overrides = {"data": {"images_per_class": 30}, "compute": {"device": "cpu"}}
+    plan = plan_data_set(project, "digits", "equal", ["softmax"], 1, overrides, ["corruptions"])
+    (job,) = measurements(project, plan.about, plan.runs, ["corruptions"], pixels=True)
+    with (project / "conf/digits/parameters.yml").open("a") as conf:
+        conf.write("robustness: {queries: 12}\n")
+    with pytest.raises(InputError, match="configured differently here than where it was planned"):
+        measure(str(project), job)
+    assert not list((project / SCOREBOARD).rglob("*.json"))
+
+
+def test_corruptions_need_no_images_of_other_data_sets() -> None:
+    assert "other_images" not in steps_of("guided", ["corruptions"]).inputs()
+    assert "other_images" in steps_of("guided", ["ood"]).inputs()
+
+
 @pytest.mark.parametrize(
     ("method", "lost"),
     [
@@ -107,10 +126,10 @@ def test_a_network_is_there_with_all_its_parts(tmp_path: Path, method: str, lost
     part = tmp_path / SCOREBOARD.parent / lost.format(run.id)
     part.write_bytes(part.read_bytes()[:-1])
     assert not has_network(tmp_path, run)
-    assert has_damaged_embeddings(tmp_path, run) is lost.startswith("embeddings")
+    assert has_damaged_files(tmp_path, run)
     part.unlink()
     assert not has_network(tmp_path, run)
-    assert not has_damaged_embeddings(tmp_path, run)
+    assert not has_damaged_files(tmp_path, run)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +149,10 @@ def test_a_network_is_there_with_all_its_parts(tmp_path: Path, method: str, lost
         (["--robustness", "maps", "--params", "evaluation.split=validation"], ["test images"]),
         (["--robustness", "maps", "--params", "evaluation.batch_statistics=true"], ["adapts"]),
         (["--robustness", "ood", "--params", "robustness.ood=mnist"], ["mnist", "ingestion"]),
+        (
+            ["--class-splits", "245983", "--protocol", "tuned"],
+            ["--protocol tuned", "all classes", "use --protocol equal"],
+        ),
         (["--robustness", "ood", "--params", "robustness.ood=minst"], ["minst", "known"]),
     ],
 )

@@ -34,6 +34,14 @@ def test_separated_classes_score_one() -> None:
     assert nmi(points, labels, seed=0) == pytest.approx(1)
 
 
+def test_perfect_clusters_score_no_more_than_one() -> None:
+    # (scikit-learn has 1.0000000000000002 of some of these)
+    for sizes in ([1, 3, 4], [3, 7, 4], [3, 2, 7], [5, 8, 1], [6, 3, 1]):
+        labels = torch.arange(3).repeat_interleave(torch.tensor(sizes))
+        found = nmi(20.0 * torch.eye(3)[labels], labels, seed=0)
+        assert 1 - 1e-12 < found <= 1
+
+
 def test_known_clusters_score_as_by_hand() -> None:
     # Three tight groups that k-means cannot miss, whose classes are mixed on purpose.
     groups = [0] * 10 + [1] * 12 + [2] * 9

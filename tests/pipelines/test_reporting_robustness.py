@@ -155,6 +155,20 @@ def test_what_was_not_run_is_a_dash_with_the_command_that_runs_it() -> None:
     assert f"{DASH} not run; the report names" in terminal
 
 
+def test_what_cannot_be_known_has_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = all_modules
+
+    def without_five_shots(level: float, **options: bool) -> dict[str, Any]:
+        found = everything(level, **options)
+        return found | {"unseen": {k: v for k, v in found["unseen"].items() if "5_shot" not in k}}
+
+    monkeypatch.setitem(globals(), "all_modules", without_five_shots)
+    levels = {"guided": [0.9, 0.8], "margin": [0.7, 0.8]}
+    text = write_report(with_splits(levels, levels))[0]
+    assert "5-shot accuracy: cannot be known of Guided, Margin: too few images" in text
+    assert "To run it" not in text
+
+
 def test_the_command_is_that_of_the_methods_and_splits_that_lack_something() -> None:
     guided, margin = {"guided": [0.9]}, {"margin": [0.8]}
     text = write_report(with_splits(guided | margin, guided, guided))[0]

@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pydantic import ValidationError
+
 from guided_dml.errors import InputError
 
 if TYPE_CHECKING:
@@ -171,5 +173,7 @@ def reason(error: BaseException) -> str:
 
     if isinstance(error, KilledWorker):
         return "its worker was lost again and again (killed, or out of memory)"
-    text = str(error).strip().splitlines() or [type(error).__name__]
-    return text[0] if isinstance(error, InputError) else f"{type(error).__name__}: {text[0]}"
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    told = 3 if isinstance(error, ValidationError) else 1  # (what is wrong, and how, comes later)
+    text = " ".join(lines[:told])
+    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"

@@ -18,7 +18,7 @@ from guided_dml.comparison.plan import Plan, Run, announce, plan_data_set
 from guided_dml.comparison.records import RunRecord, finished
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.upload import Uploader
-from guided_dml.comparison.worker import compute, has_damaged_embeddings, has_network
+from guided_dml.comparison.worker import compute, has_damaged_files, has_network
 from guided_dml.errors import InputError, counted
 from guided_dml.parameters import validated
 from guided_dml.progress import progress_bar
@@ -192,7 +192,7 @@ def _missing(outcome: Outcome, how: How, say: Say) -> list[Run]:
         keys = outcome.plan_of(planned).about.robustness
         known = measured(outcome.project, planned.id, {one: keys[one] for one in how.modules})
         bare = len(known) < len(how.modules) and not has_network(outcome.project, planned)
-        broken = has_damaged_embeddings(outcome.project, planned)
+        broken = has_damaged_files(outcome.project, planned)
         if record is None or (how.refresh and (record.lacking or bare or broken)):
             missing.append(planned)
             continue
@@ -209,7 +209,7 @@ def _missing(outcome: Outcome, how: How, say: Say) -> list[Run]:
     for what, names in {
         "without scores that came later": lacking,
         "without a whole network to be measured": without,
-        "with damaged embeddings, which no figure shows": damaged,
+        "with damaged files of their networks or embeddings": damaged,
     }.items():
         if names:
             runs = counted(len(names), "finished run")

@@ -26,6 +26,7 @@ from guided_dml.comparison.records import (
 from guided_dml.errors import InputError
 from guided_dml.lineage import content_hash
 from guided_dml.methods import pipeline_of
+from guided_dml.parameters import Parameters
 from guided_dml.robustness.names import MODULES, other_sets
 
 #: Images of the classes that are not trained on.
@@ -66,12 +67,15 @@ def pixels_place(about: About) -> str:
     return f"{about.id}/{PIXELS}/{about.data_version}/any_seed"
 
 
-def module_keys(catalog: Any, about: About, needed: Sequence[str]) -> dict[str, str]:
+def module_keys(
+    catalog: Any, parameters: Parameters, data_version: str, needed: Sequence[str]
+) -> dict[str, str]:
     """Return for each module the key of what it reads besides a run.
 
     Args:
         catalog: Where the prepared data have the versions of the comparison.
-        about: The comparison.
+        parameters: What all its runs share.
+        data_version: Of the prepared data.
         needed: Modules that have to have one; others are left out if their images are not stored.
 
     Raises:
@@ -83,16 +87,16 @@ def module_keys(catalog: Any, about: About, needed: Sequence[str]) -> dict[str, 
     others, keys = {"unseen": unseen}, {}
     for module in MODULES:
         try:
-            if module == "corruptions" and about.parameters.robustness.domain:
-                digits_among(about.classes)
+            if module == "corruptions" and parameters.robustness.domain:
+                digits_among(catalog.load("classes"))
             if module == "ood":
-                others[module] = _other_images(catalog, about.parameters.robustness.ood)
+                others[module] = _other_images(catalog, parameters.robustness.ood)
         except InputError:
             if module in needed:
                 raise
             continue
-        values = values_of(about.parameters, steps_of("guided", [module]).inputs())
-        keys[module] = hash_of([module, about.data_version, others.get(module, []), values])
+        values = values_of(parameters, steps_of("guided", [module]).inputs())
+        keys[module] = hash_of([module, data_version, others.get(module, []), values])
     return keys
 
 

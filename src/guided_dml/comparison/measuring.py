@@ -15,6 +15,7 @@ from guided_dml.comparison.measurements import (
     Measured,
     dataset_of,
     measured,
+    module_keys,
     pixels_place,
     steps_of,
 )
@@ -22,11 +23,13 @@ from guided_dml.comparison.plan import Run, pin
 from guided_dml.comparison.records import About, GitState
 from guided_dml.comparison.sessions import InMemoryRunner, session
 from guided_dml.comparison.worker import NETWORK, alone, quiet
+from guided_dml.errors import InputError
 from guided_dml.inference.card import Card
+from guided_dml.parameters import validated
 from guided_dml.provenance import git_state, library_versions
 
 #: What is told of the images that were made.
-REPORTS = {"corruption_report", "ood_report"}
+REPORTS = {"corruption_report", "ood_report", "domain_report"}
 
 
 class Measurement(NamedTuple):
@@ -90,6 +93,10 @@ def measure(project: str, job: Measurement) -> list[Measured]:
         quiet()
         catalog = context.catalog
         pin(catalog, job.run.versions["train_images"])
+        parameters = validated(context.config_loader["parameters"])
+        keys = module_keys(catalog, parameters, job.run.data_version, [*job.modules])
+        if not job.modules.items() <= keys.items():
+            raise InputError(f"{project} is configured differently here than where it was planned")
         given = _network(catalog, job) if not job.of_pixels else {}
         given |= {dataset_of(PIXELS, module): scores for module, scores in job.pixels.items()}
         for name, value in given.items():

@@ -115,6 +115,11 @@ def plan_data_set(
         catalog, parameters = context.catalog, context.config_loader["parameters"]
         common = _common(validated(parameters).compute)
         shared = validated(merged(parameters, common))
+        if protocol == "tuned" and shared.data.classes:
+            raise InputError(
+                "--protocol tuned: settings are chosen on validation images of all classes, those "
+                "left out by --class-splits or data.classes among them; use --protocol equal"
+            )
         tuned = _tuned(project, shared.recipe, data_set, methods) if protocol == "tuned" else {}
         on_top = {method: merged(tuned.get(method, {}), quiet, common) for method in METHODS}
         pin(catalog, version)
@@ -175,7 +180,9 @@ def _about(
             "pixel_scores": catalog.load("pixel_scores") if queries == "test" else {},
         }
     )
-    return about.model_copy(update={"robustness": module_keys(catalog, about, modules)})
+    return about.model_copy(
+        update={"robustness": module_keys(catalog, shared, data_version, modules)}
+    )
 
 
 def announce(catalog: Any, plans: list[Plan]) -> None:

@@ -40,16 +40,20 @@ alone = threading.Lock()
 
 def has_network(project: Path, run: Run) -> bool:
     """Return whether all that measures a run without its training is stored, and whole."""
+    return all(map(_is_whole, _files(project, run)))
+
+
+def has_damaged_files(project: Path, run: Run) -> bool:
+    """Return whether a part of a run's network or its embeddings are stored, but not whole."""
+    return any(file.exists() and not _is_whole(file) for file in _files(project, run))
+
+
+def _files(project: Path, run: Run) -> list[Path]:
+    """Return where the parts of a run's network, its card and its queries' embeddings are."""
     parts = [name for name in NETWORK if name != "head" or METHODS[run.method].classifies]
     files = [f"weights/{run.id}/{name}.safetensors" for name in parts]
     files += [f"cards/{run.id}.json", f"embeddings/{run.id}.safetensors"]
-    return all(_is_whole(project / SCOREBOARD.parent / file) for file in files)
-
-
-def has_damaged_embeddings(project: Path, run: Run) -> bool:
-    """Return whether the embeddings of a run's queries are stored, but cannot be read."""
-    file = project / SCOREBOARD.parent / f"embeddings/{run.id}.safetensors"
-    return file.exists() and not _is_whole(file)
+    return [project / SCOREBOARD.parent / file for file in files]
 
 
 def _is_whole(file: Path) -> bool:
@@ -90,7 +94,7 @@ def compute(project: str, planned: Run, store: bool = True, weights: bool = Fals
         quiet()
         done = finished(Path(project), planned.id) if store else None
         run = Path(project), planned
-        whole = has_network(*run) if weights else not has_damaged_embeddings(*run)
+        whole = has_network(*run) if weights else not has_damaged_files(*run)
         if done and not done.lacking and whole:  # (by another comparison at the same time)
             return done
         parameters = context.config_loader["parameters"]
@@ -115,6 +119,8 @@ def compute(project: str, planned: Run, store: bool = True, weights: bool = Fals
         if store:
             # (what was measured of an earlier network is not of this one)
             shutil.rmtree(Path(project) / SCOREBOARD / planned.id, ignore_errors=True)
+            for file in _files(*run):
+                file.unlink(missing_ok=True)
             if weights:
                 _store_network(context.catalog, planned, results)
             embeddings = results[f"{method}.query_embeddings"]

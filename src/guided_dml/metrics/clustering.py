@@ -33,4 +33,5 @@ def nmi(embeddings: Tensor, labels: Tensor, *, seed: int) -> float:
         # score says so already.
         warnings.simplefilter("ignore", ConvergenceWarning)
         clusters = k_means.fit_predict(embeddings.cpu().numpy())
-    return float(normalized_mutual_info_score(labels.cpu().numpy(), clusters))
+    found = normalized_mutual_info_score(labels.cpu().numpy(), clusters)
+    return min(1.0, float(found))  # (which rounding makes of perfect clusters as well)

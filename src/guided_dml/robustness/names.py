@@ -95,8 +95,11 @@ CLASS_SPLITS = {
 def class_splits_for(data_set: str, classes: Sequence[str]) -> list[str]:
     """Return choices of classes to train on, as ``kedro compare --class-splits`` takes them.
 
-    Of ten classes they are those of the literature, else the first six of ten.
+    Of ten classes they are those of the literature, else the first six of ten; of fewer than four
+    none leaves enough.
     """
+    if len(classes) < 4:
+        return []
     if len(classes) == 10:
         return list(CLASS_SPLITS.get(data_set, CLASS_SPLITS[""]))
     return [class_split(classes[: max(2, 6 * len(classes) // 10)], classes)]
@@ -105,16 +108,16 @@ def class_splits_for(data_set: str, classes: Sequence[str]) -> list[str]:
 def class_split(chosen: Sequence[str], classes: Sequence[str]) -> str:
     """Return a choice of classes as ``kedro compare --class-splits`` takes it.
 
-    By name; by number where a name has letters that would have to be quoted.
+    By name; by number what would have to be quoted, unless that is another class's name.
 
     Args:
         chosen: Names of those trained on.
         classes: Names of all; none where they are not known.
     """
-    plain = all(re.fullmatch(r"[\w.-]+", name) for name in chosen)
-    if plain or not classes or any(name.isdecimal() for name in classes):
-        return "+".join(chosen)
-    return "+".join(str(classes.index(name)) for name in chosen)
+    numbers = {name: str(number) for number, name in enumerate(classes)}
+    named = {name for name in chosen if re.fullmatch(r"[\w.-]+", name)}
+    named |= {name for name in chosen if numbers.get(name, name) in {name, *classes}}
+    return "+".join(name if name in named else numbers[name] for name in chosen)
 
 
 def chosen_families(families: str) -> list[str]:

@@ -54,6 +54,11 @@ class Robustness:
         """Return where a module is measured: unseen classes are those that a choice leaves out."""
         return [self.whole] if self.whole and module != "unseen" else self.splits
 
+    def has(self, method: str, module: str) -> bool:
+        """Return whether a module was measured of a method, whatever came out."""
+        found = [one.modules.get(method, {}) for one in self.comparisons(module)]
+        return all(any(module in of for of in seeds.values()) for seeds in found) and bool(found)
+
     def scores(self, module: str) -> list[str]:
         """Return the names of a module's scores, in the order in which they are stored."""
         found = [one.pixels for one in self.comparisons(module)]

@@ -32,8 +32,9 @@ from guided_dml.robustness.names import (
 )
 from guided_dml.robustness.verdicts import Lead, leads, verdict
 
-#: The declared outcomes of all methods.
+#: The declared outcomes of all methods, and of which methods some are not there.
 Outcomes = Mapping[Outcome, Values]
+_Lacking = dict[Outcome, list[str]]
 
 
 def robustness_section(measured: Robustness) -> Section:
@@ -166,18 +167,24 @@ def _sentence(text: str) -> str:
 
 
 def _not_run(measured: Robustness, outcomes: Outcomes) -> list[str]:
-    """Return for what was not run of some methods the command that runs it."""
-    lacking = {
-        outcome: [method for method, seeds in values.items() if not seeds]
-        for outcome, values in outcomes.items()
-    }
-    lacking = {outcome: methods for outcome, methods in lacking.items() if methods}
+    """Return for what is not there of some methods why, or the command that runs it."""
+    splits, unknown, lacking = _class_splits(measured), _Lacking(), _Lacking()
+    for outcome, values in outcomes.items():
+        never = outcome.module == "unseen" and not splits
+        for method in [method for method, seeds in values.items() if not seeds]:
+            found = unknown if never or measured.has(method, outcome.module) else lacking
+            found.setdefault(outcome, []).append(method)
+    notes = [
+        f"{DASH} {outcome.title}: cannot be known of {', '.join(map(method_name, methods))}: too "
+        "few images, classes or families of corruptions."
+        for outcome, methods in unknown.items()
+    ]
     unseen = {outcome: of for outcome, of in lacking.items() if outcome.module == "unseen"}
     others = {outcome: of for outcome, of in lacking.items() if outcome not in unseen}
     modules = dict.fromkeys(outcome.module for outcome in others)
-    options = {f"--robustness {','.join(modules)}": others, _class_splits(measured): unseen}
+    options = {f"--robustness {','.join(modules)}": others, splits: unseen}
     commands = (_command(measured, option, some) for option, some in options.items() if some)
-    return [note for notes in commands for note in notes]
+    return [*notes, *(part for parts in commands for part in parts)]
 
 
 def _class_splits(measured: Robustness) -> str:
@@ -186,7 +193,7 @@ def _class_splits(measured: Robustness) -> str:
     every = measured.whole.about.classes if measured.whole else []
     splits = [class_split(some, every) for some in chosen]
     splits = splits or class_splits_for(about.data_set, about.classes)
-    return f"--class-splits {shlex.quote(','.join(splits))}"
+    return f"--class-splits {shlex.quote(','.join(splits))}" if splits else ""
 
 
 def _command(

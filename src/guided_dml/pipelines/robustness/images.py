@@ -48,35 +48,30 @@ def make_corrupted_images(
 
 def make_ood_images(
     test_images: Tensors,
-    classes: list[str],
     other_images: dict[str, Callable[[], Tensors]],
     ood: str,
-    domain: str | None,
     split_seed: int,
-) -> tuple[Tensors, Tensors, dict[str, Any]]:
-    """Make out-of-distribution sets, and images of another domain, of the test images' size.
+) -> tuple[Tensors, dict[str, Any]]:
+    """Make out-of-distribution sets of the test images' size.
 
     Args:
         test_images: uint8 ``[N, C, H, W]``: how many and how large.
-        classes: Their classes.
         other_images: The stored test images of all data sets.
         ood: Names of the sets, joined by ``+``.
-        domain: ``digits``, or None.
         split_seed: Of what is drawn.
 
     Returns:
-        Each set by its name, uint8 ``[M, C, H, W]``; ``images`` and ``labels`` of the other domain,
-        or nothing; and of each what it is and its SHA-256.
+        Each set by its name, uint8 ``[M, C, H, W]``, and what it is, with its SHA-256.
 
     Raises:
-        InputError: A data set is not stored, or the other domain has other classes.
+        InputError: A data set is not stored.
     """
     import numpy as np
     import torch
 
     from guided_dml.robustness.corruptions import hash_of_images
     from guided_dml.robustness.names import MADE_SETS
-    from guided_dml.robustness.other_sets import digits_domain, made_set, matched, stored_images
+    from guided_dml.robustness.other_sets import made_set, matched, stored_images
 
     like, sets, report = test_images["images"].numpy(), {}, {}
     for name in dict.fromkeys(ood.split("+")):
@@ -88,13 +83,37 @@ def make_ood_images(
             how = f"test images of {name}, version {version}: {how}"
         sets[name] = torch.from_numpy(np.ascontiguousarray(images))
         report[name] = _described(images, how, hash_of_images(images))
-    elsewhere = {}
-    if domain:
-        images, labels, how = digits_domain(classes, like.shape[1:])
-        arrays = {"images": np.ascontiguousarray(images), "labels": labels}
-        elsewhere = {key: torch.from_numpy(values) for key, values in arrays.items()}
-        report[f"domain {domain}"] = _described(images, how, hash_of_images(images))
-    return sets, elsewhere, report
+    return sets, report
+
+
+def make_domain_images(
+    test_images: Tensors, classes: list[str], domain: str | None
+) -> tuple[Tensors, dict[str, Any]]:
+    """Make images of the same classes from another domain, of the test images' size.
+
+    Args:
+        test_images: uint8 ``[N, C, H, W]``: how large.
+        classes: Their classes.
+        domain: ``digits``, or None.
+
+    Returns:
+        ``images`` and ``labels``, or nothing; and what they are, with their SHA-256.
+
+    Raises:
+        InputError: The other domain has other classes.
+    """
+    import numpy as np
+    import torch
+
+    from guided_dml.robustness.corruptions import hash_of_images
+    from guided_dml.robustness.other_sets import digits_domain
+
+    if not domain:
+        return {}, {}
+    images, labels, how = digits_domain(classes, test_images["images"].numpy().shape[1:])
+    made = {"images": torch.from_numpy(np.ascontiguousarray(images))}
+    report = {f"domain {domain}": _described(images, how, hash_of_images(images))}
+    return made | {"labels": torch.from_numpy(labels)}, report
 
 
 def _described(images: Any, how: str, digest: str) -> dict[str, Any]:
@@ -120,14 +139,19 @@ def image_nodes() -> list[Node]:
             make_ood_images,
             [
                 "test_images",
-                "classes",
                 "other_images",
                 "params:robustness.ood",
-                "params:robustness.domain",
                 "params:split_seed",
             ],
-            ["ood_images", "domain_images", "ood_report"],
+            ["ood_images", "ood_report"],
             name="make_ood_images",
+            tags="data",
+        ),
+        Node(
+            make_domain_images,
+            ["test_images", "classes", "params:robustness.domain"],
+            ["domain_images", "domain_report"],
+            name="make_domain_images",
             tags="data",
         ),
     ]
