@@ -277,7 +277,7 @@ class RobustnessParameters(Block):
     """What robustness is measured on; the names are in guided_dml.robustness.names."""
 
     queries: Defining[Count | None] = 1000
-    """Test images that are corrupted, as many of each class (null: all)."""
+    """Test images that are corrupted, of each class its share (null: all)."""
     families: Defining[str] = "all"
     """Of corruptions: names joined by +, or all."""
     ood: Defining[str] = "photographs+permuted"

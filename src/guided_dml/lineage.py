@@ -158,6 +158,14 @@ def check_fit(
         logger.warning("what is stored has %s; this counts, not the parameters", has)
 
 
+def is_made_with(name: str, path: Path, parameters: Mapping[str, Any]) -> bool:
+    """Return whether a stored file is not refused for the parameters of a run."""
+    lineage = _lineage(path)
+    others = _others(lineage, parameters) if lineage else {}
+    _standing(name, others)
+    return lineage is not None and not others
+
+
 def _complaint(reason: tuple[str, str], names: list[str], inputs: Mapping[str, Path]) -> str:
     """Return what is wrong with the first of ``names``, and whom else that concerns."""
     (why, makers), (first, *others) = reason, names

@@ -101,8 +101,15 @@ class VersionHooks:
             for name in named:
                 versions_of(stored, name)
 
+    def _fits(self, datasets: dict[str, Versioned], version: str) -> bool:
+        files = {name: stored_file(dataset, version) for name, dataset in datasets.items()}
+        return all(lineage.is_made_with(*file, self._parameters) for file in files.items())
+
     def _choose(self, datasets: dict[str, Versioned], asked: dict[str, str]) -> None:
-        """Pin what one step saved together: to the version asked for, or to the newest whole."""
+        """Pin what one step saved together: to the version asked for, or to the newest whole.
+
+        Of these to the newest that the parameters fit, if one does: a comparison stores data too.
+        """
         stored = {name: stored_versions(dataset) for name, dataset in datasets.items()}
         versions = [asked[name] for name in datasets if name in asked]
         versions += sorted(set.intersection(*map(set, stored.values())), reverse=True)
@@ -115,8 +122,10 @@ class VersionHooks:
                 f"no {what} is stored for the data set {self._dataset}; first run the pipeline "
                 f"{one_of(_makers(name))}" + ", or all of it with a plain kedro run" * plain
             )
+        fitting = (v for v in versions if self._fits(datasets, v))
+        chosen = versions[0] if asked.keys() & datasets else next(fitting, versions[0])
         for name in sorted(datasets, key=lambda name: name not in asked):
-            version = asked.get(name, versions[0])
+            version = asked.get(name, chosen)
             if version not in stored[name]:
                 newest = ", ".join(stored[name][:5]) or "none"
                 raise InputError(f"{name} has no version {version}; the newest stored: {newest}")

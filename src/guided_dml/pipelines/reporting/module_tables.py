@@ -194,9 +194,10 @@ def _maps(measured: Robustness) -> list[Table]:
     caption = (
         "Maps of test images in two dimensions (of more, the first two principal components), and "
         "those that are fitted to training images without a network; of raw pixels what their own "
-        "distances give. Neighbourhood hit: of the 20 nearest images, those of the same class. "
-        "Trustworthiness and continuity: whether close points are close images, and the reverse. "
-        "1-NN: of test images among training images in the map. Seconds: of a training, or of a "
+        "distances give. Neighbourhood hit: of the 20 nearest images, those of the same class (of "
+        "a class of fewer than 21 it cannot be 100 %). Trustworthiness and continuity: whether "
+        "close points are close images, and the reverse. 1-NN: of test images among training "
+        "images in the map. Seconds: of a training, or of a "
         f"fit. {INTERVALS}"
     )
     header = ["Method", "n", *columns.values(), "Seconds", "Uses labels"]
