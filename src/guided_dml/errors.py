@@ -1,8 +1,10 @@
 """The one error that a user can mend: its message says what, where and what is allowed."""
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from typing import Any
 
 
 class InputError(ValueError):
@@ -50,3 +52,8 @@ def failing_as(message: str) -> Iterator[None]:
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise InputError(f"{message} ({reason})") from error
+
+
+def shown(value: Any) -> str:
+    """Return a value as --params takes it."""
+    return value if isinstance(value, str) else json.dumps(value)

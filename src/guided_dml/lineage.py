@@ -18,8 +18,7 @@ from kedro.io import AbstractVersionedDataset, CatalogProtocol
 from kedro.io.core import VersionNotFoundError
 from pydantic import BaseModel, ValidationError
 
-from guided_dml.errors import InputError
-from guided_dml.parameters import shown
+from guided_dml.errors import InputError, shown
 
 logger = logging.getLogger(__name__)
 

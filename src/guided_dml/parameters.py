@@ -6,7 +6,6 @@ before the first node runs; nodes receive the blocks as these models.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -129,8 +128,3 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def shown(value: Any) -> str:
-    """Return a value as --params takes it."""
-    return value if isinstance(value, str) else json.dumps(value)
