@@ -22,7 +22,7 @@ def test_names_that_would_be_quoted_are_given_by_number() -> None:
     (split,) = class_splits_for("langs", names)
     assert split == "0+1+2"
     assert choices([split], "langs", names, labels) == [names[:3]]
-    assert class_split(["Go", "日 本"], names) == "3+4"
+    assert class_split(["Go", "日 本"], names) == "Go+4"
     assert class_split(["Go", "C"], ["C", "Go"]) == "Go+C"
     mixed = ["7", "c++ code", "Go"]
     assert class_split(mixed[:2], mixed) == "7+1"

@@ -85,7 +85,10 @@ def test_all_modules_of_two_methods(project: Path, scheduler: str) -> None:
     assert softmax.data.metrics["ood.aurc"] == scores["digits softmax ood"]["aurc"]
 
 
-def test_nothing_is_measured_with_another_configuration_than_was_planned(project: Path) -> None:
+def test_nothing_is_measured_with_another_configuration_than_was_planned(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guided_dml.comparison.measuring.quiet", lambda: None)
     overrides = {"data": {"images_per_class": 30}, "compute": {"device": "cpu"}}
     plan = plan_data_set(project, "digits", "equal", ["softmax"], 1, overrides, ["corruptions"])
     (job,) = measurements(project, plan.about, plan.runs, ["corruptions"], pixels=True)
