@@ -68,6 +68,6 @@ class ParameterHooks:
             from guided_dml.training.train import check_student
 
             shape, parameters = inputs["train_images"]["images"].shape[1:], self._parameters
-            followers = [name for name, method in METHODS.items() if method.follows_teacher]
-            methods = [getattr(parameters, name) for name in followers]
-            check_student(shape, parameters.student, methods)
+            methods = [getattr(parameters, name) for name in METHODS]
+            followers = [method for method in methods if method.follows_teacher]
+            check_student(shape, parameters.student, followers)
