@@ -21,6 +21,7 @@ from exported import PARAMETERS, export_files
 from guided_dml.errors import InputError
 from guided_dml.inference.card import Card
 from guided_dml.inference.predictor import Predictor
+from guided_dml.metrics.names import SCORES
 from guided_dml.models.backbones import build_embedder, embedder_of
 from guided_dml.models.layers import FlipAverage
 from guided_dml.models.onnx import WholeNetwork
@@ -115,9 +116,21 @@ def test_what_shapes_a_network_is_read_from_its_card(exported: Path, warned: lis
     ]
 
 
-def test_other_flip_averaging_than_the_cards_is_told(exported: Path, warned: list[str]) -> None:
+def test_other_flip_averaging_than_the_cards_is_told_and_both_are_scored(
+    exported: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     run(exported, "evaluation", params=PARAMETERS | {"evaluation": {"flip_average": True}})
-    assert any("evaluation.flip_average is true here, and false" in line for line in warned)
+    assert "evaluation.flip_average is true here, and false" in caplog.text
+    shown = re.search(r"(.*MAP@R)\n(.*)\n(.*without flip.*)", caplog.text)
+    assert shown, caplog.text
+    head, mean, alone = shown.groups()
+    assert len(mean.split()) == len(head.split()) == 5
+    assert alone.endswith("  without flip averaging")
+    assert len(alone.split()) == 5 + 3
+    stored = max(exported.glob("data/08_reporting/digits/guided/scores.json/*/scores.json"))
+    without = [name for name in json.loads(stored.read_text()) if "_without_flip" in name]
+    assert len(without) == len(SCORES)
 
 
 def test_weights_without_a_card_cannot_be_used(exported: Path) -> None:

@@ -187,6 +187,18 @@ def test_a_score_that_older_runs_lack_is_a_dash_and_nothing_else_changes() -> No
     assert [len(figure.axes) for figure in draw_methods(comparisons)] == [1, 1]
 
 
+def test_scores_without_flip_averaging_stand_in_a_table_of_their_own() -> None:
+    def averaged(seed: int) -> dict[str, Any]:
+        record = run("guided", seed, 0.9)
+        without = {f"{name}_without_flip_average": 0.8 for name in SCORES}
+        return record | {"scores": record["scores"] | without}
+
+    text = write_report(compared(averaged(0), averaged(1), run("guided", 2), run("margin")))[0]
+    _, table = text.split("without flip averaging")
+    _, *rows = section_table(table, "Method")
+    assert rows == [["Guided", "2", *["80.00 ± 0.00"] * 5]]
+
+
 def test_the_scores_fit_into_eighty_columns() -> None:
     runs = [run(method, seed, 0.1 + 0.08 * seed) for method in METHODS for seed in range(2)]
     text = write_report(compared(*runs))[2]

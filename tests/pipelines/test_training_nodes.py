@@ -20,7 +20,7 @@ from guided_dml.models.airbench import Airbench
 from guided_dml.models.backbones import build_embedder
 from guided_dml.models.gemini import Gemini
 from guided_dml.parameters import Parameters, validated
-from guided_dml.pipelines.evaluation.nodes import embed_images
+from guided_dml.pipelines.evaluation.nodes import embed_images, score_embeddings
 from guided_dml.pipelines.gemini.nodes import train_gemini
 from guided_dml.pipelines.ingestion.nodes import (
     fit_normalisation,
@@ -344,26 +344,28 @@ def test_an_image_and_its_mirror_image_embed_as_their_mean(
     train, test, normalisation, split = (
         inputs[name] for name in ("train", "test", "normalisation", "split")
     )
-    averaged = parameters.evaluation.model_copy(update={"flip_average": True})
-    mirrored = test | {"images": test["images"].flip(3)}
-    found, again = (
-        embed_images(
-            model.state_dict(),
-            card_of(model.state_dict(), student, normalisation, unit_length=unit_length),
-            train,
-            queries,
-            split,
-            averaged,
-            parameters.compute,
-        )[1]["embeddings"]
-        for queries in (test, mirrored)
-    )
+    card = card_of(model.state_dict(), student, normalisation, unit_length=unit_length)
+
+    def embedded(queries: Tensors, *, flip_average: bool = True) -> tuple[Tensors, Tensors]:
+        evaluation = parameters.evaluation.model_copy(update={"flip_average": flip_average})
+        compute = parameters.compute
+        return embed_images(model.state_dict(), card, train, queries, split, evaluation, compute)
+
+    both, alone = embedded(test), embedded(test, flip_average=False)
+    found, again = both[1], embedded(test | {"images": test["images"].flip(3)})[1]
     images = normalised(test, normalisation)
     with torch.no_grad():
         mean = (model(images) + model(images.flip(3))) / 2
     expected = mean / mean.norm(dim=1, keepdim=True) if unit_length else mean
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(found, again)
+    torch.testing.assert_close(found["embeddings"], expected)
+    torch.testing.assert_close(found["embeddings"], again["embeddings"])
+    torch.testing.assert_close(found["unaveraged"], alone[1]["embeddings"])
+    with_and_without, without = (
+        score_embeddings(*sets, parameters.compute, seed=0) for sets in (both, alone)
+    )
+    assert len(with_and_without) == 2 * len(without)
+    for name, score in without.items():
+        assert with_and_without[f"{name}_without_flip_average"] == pytest.approx(score)
 
 
 def test_embeddings_of_length_one_are_scored_as_such(

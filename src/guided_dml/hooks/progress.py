@@ -16,7 +16,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from guided_dml.lineage import stored_files
-from guided_dml.metrics.names import SHOWN
+from guided_dml.metrics.names import SHOWN, WITHOUT_FLIP_AVERAGE
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +84,10 @@ class ProgressHooks:
             "",
             f"{method} on {self._dataset}{trained}, {self._split} set, in %",
             "".join(f"{title:>10}" for title in SHOWN.values()),
-            "".join(f"{100 * scores[key]:10.2f}" for key in SHOWN),
+            _row(scores),
         ]
+        if f"recall_at_1{WITHOUT_FLIP_AVERAGE}" in scores:
+            lines.append(f"{_row(scores, WITHOUT_FLIP_AVERAGE)}  without flip averaging")
         if "pixel_scores" in made:
             pixels = 100 * self._catalog.load("pixel_scores")["recall_at_1"]
             lines.append(f"{pixels:10.2f}  raw pixels, nearest neighbour (test set)")
@@ -115,6 +117,10 @@ class ProgressHooks:
                 *(f"\nLook:     {os.path.relpath(path)}" for path in pages),
             ]
         )
+
+
+def _row(scores: dict[str, float], ending: str = "") -> str:
+    return "".join(f"{100 * scores[name + ending]:10.2f}" for name in SHOWN)
 
 
 def _trim_memory() -> None:

@@ -11,3 +11,6 @@ SHOWN = {
 
 #: All of them.
 SCORES = (*SHOWN, "recall_at_2", "recall_at_4", "recall_at_8", "accuracy")
+
+#: Ends the names of the scores that a run with flip averaging would have without it.
+WITHOUT_FLIP_AVERAGE = "_without_flip_average"

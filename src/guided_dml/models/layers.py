@@ -39,16 +39,23 @@ class UnitLength(nn.Module):
 class FlipAverage(nn.Module):
     """Embeds an image as the mean of itself and its mirror image."""
 
-    def __init__(self, network: nn.Module, *, unit_length: bool) -> None:
-        """Wrap a network of images; ``unit_length`` scales the means to length one again."""
+    def __init__(self, network: nn.Module, *, unit_length: bool, both: bool = False) -> None:
+        """Wrap a network of images.
+
+        Args:
+            network: From float ``[N, C, H, W]`` to float ``[N, D]``.
+            unit_length: Scale the means to length one again.
+            both: Return the images' own embeddings as well, behind the means: ``[N, 2 * D]``.
+        """
         super().__init__()
-        self.network = network
+        self.network, self.both = network, both
         self.last = UnitLength() if unit_length else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed float ``[N, C, H, W]``."""
-        mean: Tensor = self.last((self.network(images) + self.network(images.flip(3))) / 2)
-        return mean
+        own = self.network(images)
+        mean: Tensor = self.last((own + self.network(images.flip(3))) / 2)
+        return torch.cat([mean, own], dim=1) if self.both else mean
 
 
 class Convolution3x3(nn.Conv2d):

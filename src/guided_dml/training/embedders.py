@@ -23,7 +23,12 @@ class Embed(Protocol):
 
 
 def embedder(
-    weights: Tensors | None, card: Card | None, evaluation: EvaluationParameters, policy: Policy
+    weights: Tensors | None,
+    card: Card | None,
+    evaluation: EvaluationParameters,
+    policy: Policy,
+    *,
+    both: bool = False,
 ) -> Embed:
     """Return what embeds images: a trained network, or raw pixels.
 
@@ -33,6 +38,8 @@ def embedder(
         evaluation: Images a batch, whether they are averaged with their mirror images, and how
             batch-norm behaves.
         policy: Where to compute.
+        both: Where images are averaged with their mirror images, return their own embeddings as
+            well, behind the means: ``[N, 2 * D]``.
 
     Raises:
         InputError: The weights are not those of the card; or, of what is returned, images are not
@@ -47,7 +54,7 @@ def embedder(
 
     network, expected = embedder_of(card, weights), card.image_shape
     if evaluation.flip_average:
-        network = FlipAverage(network, unit_length=card.unit_length)
+        network = FlipAverage(network, unit_length=card.unit_length, both=both)
     policy.place(network)
 
     def by_network(images: Tensor, name: str = "images") -> Tensor:

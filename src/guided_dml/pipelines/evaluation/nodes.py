@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from guided_dml.blocks import ComputeParameters, EvaluationParameters, PageParameters
 from guided_dml.inference.card import Card
+from guided_dml.metrics.names import WITHOUT_FLIP_AVERAGE
 from guided_dml.metrics.protocol import image_names_of, sets_of
 from guided_dml.types import Figure, History, Plot, Tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -44,23 +48,29 @@ def embed_images(
 
     Returns:
         References and queries, each ``embeddings`` float32 ``[N, D]`` and ``labels`` int64
-        ``[N]``, in the order of the images.
+        ``[N]``, in the order of the images; with flip averaging also what the images embed as
+        alone, ``unaveraged`` float32 ``[N, D]``.
     """
     from guided_dml.training.embedders import embedder
     from guided_dml.training.policy import Policy
 
     sets = sets_of(train_images, test_images, split, evaluation.split)
-    embed = embedder(weights, card, evaluation, Policy.of(compute))
+    embed = embedder(weights, card, evaluation, Policy.of(compute), both=True)
     if evaluation.flip_average != card.flip_average:
         logger.warning(
             "evaluation.flip_average is %s here, and %s where the network was trained, as an "
             "export will do it",
             *(str(value).lower() for value in (evaluation.flip_average, card.flip_average)),
         )
-    reference, query = (
-        {"embeddings": embed(part["images"], name), "labels": part["labels"]}
-        for name, part in sets.items()
-    )
+
+    def embedded(name: str) -> Tensors:
+        found, labels = embed(sets[name]["images"], name), sets[name]["labels"]
+        if not evaluation.flip_average:
+            return {"embeddings": found, "labels": labels}
+        mean, own = (half.contiguous() for half in found.chunk(2, dim=1))
+        return {"embeddings": mean, "unaveraged": own, "labels": labels}
+
+    reference, query = map(embedded, sets)
     return reference, query
 
 
@@ -76,20 +86,32 @@ def score_embeddings(
         seed: Seed of the k-means starts behind NMI.
 
     Returns:
-        Recall@1, 2, 4 and 8, R-Precision, MAP@R, F1, NMI and accuracy, each in [0, 1].
+        Recall@1, 2, 4 and 8, R-Precision, MAP@R, F1, NMI and accuracy, each in [0, 1]; with flip
+        averaging also those without it, the names ending in ``without_flip_average``.
     """
+    from guided_dml.training.policy import Policy
+
+    device = Policy.of(compute).device
+    scores = {}
+    for name, ending in (("embeddings", ""), ("unaveraged", WITHOUT_FLIP_AVERAGE)):
+        if name in query_embeddings:
+            sets = (
+                part[key].to(device)
+                for part in (query_embeddings, reference_embeddings)
+                for key in (name, "labels")
+            )
+            scores |= {score + ending: value for score, value in _scores(*sets, seed).items()}
+    return scores
+
+
+def _scores(
+    query: Tensor, query_labels: Tensor, reference: Tensor, reference_labels: Tensor, seed: int
+) -> dict[str, float]:
     from guided_dml.metrics.classification import classification_scores
     from guided_dml.metrics.clustering import nmi
     from guided_dml.metrics.neighbours import nearest
     from guided_dml.metrics.retrieval import retrieval_scores
-    from guided_dml.training.policy import Policy
 
-    device = Policy.of(compute).device
-    query, query_labels, reference, reference_labels = (
-        part[name].to(device)
-        for part in (query_embeddings, reference_embeddings)
-        for name in ("embeddings", "labels")
-    )
     predicted = reference_labels[nearest(query, reference, k=1)[:, 0]]
     return (
         retrieval_scores(query, query_labels, reference, reference_labels)

@@ -18,7 +18,8 @@ from guided_dml.comparison.names import (
 )
 from guided_dml.comparison.paper import departures, paper_figures
 from guided_dml.errors import counted
-from guided_dml.metrics.names import SHOWN
+from guided_dml.metrics.names import SHOWN, WITHOUT_FLIP_AVERAGE
+from guided_dml.metrics.statistics import mean_of
 from guided_dml.pipelines.reporting.outcomes import robustness_of
 from guided_dml.pipelines.reporting.parts import (
     DASH,
@@ -45,7 +46,11 @@ def sections(comparisons: Sequence[Comparison]) -> list[Section]:
         values = pd.DataFrame(score_rows(comparison), columns=COLUMNS)
         values = values.set_index(["method", "score"])
         scores = _scores_table(comparison, values)
-        others = [_paper_table(comparison, values), _tests_table(comparison, values)]
+        others = [
+            _unaveraged_table(comparison),
+            _paper_table(comparison, values),
+            _tests_table(comparison, values),
+        ]
         tables = [scores, *filter(None, others)]
         brief = [scores.first_columns(2 + len(SHOWN))]
         found.append(Section(section_name(about), _facts(comparison), tables, brief))
@@ -94,6 +99,25 @@ def _scores_table(comparison: Comparison, values: pd.DataFrame) -> Table:
         "medians. Raw pixels (1-NN): the nearest neighbour without any training.",
         ["Method", "n", *SHOWN.values(), "Images seen", "Seconds"],
         [rows, cells([[RAW_PIXELS, DASH, *pixels, DASH, DASH]])],
+    )
+
+
+def _unaveraged_table(comparison: Comparison) -> Table | None:
+    rows = []
+    for method in comparison.runs:
+        found = [
+            [*comparison.scores(method, score + WITHOUT_FLIP_AVERAGE).values()] for score in SHOWN
+        ]
+        if all(found):
+            texts = [percent(mean.mean, mean.half_width) for mean in map(mean_of, found)]
+            rows.append([method_name(method), str(len(found[0])), *texts])
+    if not rows:
+        return None
+    return Table(
+        "The same networks without flip averaging: each image embedded alone, not as the mean of "
+        "itself and its mirror image.",
+        ["Method", "n", *SHOWN.values()],
+        [cells(rows)],
     )
 
 
