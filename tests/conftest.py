@@ -25,7 +25,7 @@ from guided_dml.databases import sqlite_url
 from guided_dml.parameters import Parameters, validated
 from guided_dml.types import LabelledImages
 
-pytest_plugins = ["exported"]
+pytest_plugins = ["devices", "exported"]
 
 mpl.use("Agg")
 os.environ["KEDRO_DISABLE_TELEMETRY"] = "1"

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from guided_dml.metrics.classification import classification_scores
+from guided_dml.training.policy import Policy
 
 
-def test_scores_are_those_of_a_loop() -> None:
+def test_scores_are_those_of_a_loop(policy: Policy) -> None:
     source = torch.Generator().manual_seed(0)
     labels, predicted = (torch.randint(0, 5, (200,), generator=source) for _ in range(2))
     pairs = list(zip(labels.tolist(), predicted.tolist(), strict=True))
@@ -16,7 +17,7 @@ def test_scores_are_those_of_a_loop() -> None:
         precision = hits / sum(b == c for _, b in pairs)
         recall = hits / sum(a == c for a, _ in pairs)
         f1.append(2 * precision * recall / (precision + recall))
-    scores = classification_scores(labels, predicted)
+    scores = classification_scores(labels.to(policy.device), predicted.to(policy.device))
     assert scores["f1"] == pytest.approx(sum(f1) / 5, abs=1e-12)
     assert scores["accuracy"] == pytest.approx(sum(a == b for a, b in pairs) / 200, abs=1e-12)
 

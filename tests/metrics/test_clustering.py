@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from guided_dml.metrics.clustering import nmi
+from guided_dml.training.policy import Policy
 
 
 def entropy(counts: list[int]) -> float:
@@ -42,12 +43,12 @@ def test_perfect_clusters_score_no_more_than_one() -> None:
         assert 1 - 1e-12 < found <= 1
 
 
-def test_known_clusters_score_as_by_hand() -> None:
+def test_known_clusters_score_as_by_hand(policy: Policy) -> None:
     # Three tight groups that k-means cannot miss, whose classes are mixed on purpose.
     groups = [0] * 10 + [1] * 12 + [2] * 9
     labels = [0] * 8 + [1] * 2 + [1] * 12 + [2] * 5 + [0] * 4
     points = 100.0 * torch.tensor(groups)[:, None] + torch.linspace(0, 1, 31)[:, None]
-    found = nmi(points, torch.tensor(labels), seed=0)
+    found = nmi(points.to(policy.device), torch.tensor(labels, device=policy.device), seed=0)
     assert found == pytest.approx(slow_nmi(labels, groups), abs=1e-12)
 
 

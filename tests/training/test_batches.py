@@ -10,33 +10,34 @@ from torch.nn.functional import pad
 
 from guided_dml.seeding import generator
 from guided_dml.training.batches import DeviceImages, RandomBatches, View
+from guided_dml.training.policy import Policy
 
-CPU = torch.device("cpu")
 
-
-def test_images_are_normalised_when_taken() -> None:
+def test_images_are_normalised_when_taken(policy: Policy) -> None:
     pixels = torch.randint(0, 256, (5, 3, 4, 4), dtype=torch.uint8)
     statistics = {"mean": [10.0, 20.0, 30.0], "std": [2.0, 4.0, 8.0]}
-    images = DeviceImages(pixels, statistics, CPU)
+    images = DeviceImages(pixels, statistics, policy.device)
     taken = images.take(torch.tensor([4, 0]))
     mean, std = (np.array(statistics[name])[:, None, None] for name in ("mean", "std"))
     expected = (pixels.numpy()[[4, 0]].astype(np.float64) - mean) / std
-    np.testing.assert_allclose(taken.numpy(), expected, rtol=1e-6)
+    np.testing.assert_allclose(taken.cpu().numpy(), expected, rtol=1e-6)
 
 
-def test_raw_pixels_stay_as_they_are() -> None:
+def test_raw_pixels_stay_as_they_are(policy: Policy) -> None:
     pixels = torch.randint(0, 256, (5, 3, 4, 4), dtype=torch.uint8)
-    assert DeviceImages(pixels, None, CPU).take(slice(1, 3)).equal(pixels[1:3].float())
+    taken = DeviceImages(pixels, None, policy.device).take(slice(1, 3))
+    assert taken.cpu().equal(pixels[1:3].float())
 
 
-def test_views_are_those_of_torch_by_hand() -> None:
+def test_views_are_those_of_torch_by_hand(policy: Policy) -> None:
     pixels = torch.randint(0, 256, (9, 3, 6, 5), dtype=torch.uint8)
     mirrored = torch.arange(9) % 2 == 0
     shifts = torch.tensor([[down, right] for down in (-2, 0, 2) for right in (-1, 0, 2)])
     rows = torch.randperm(9)
-    taken = DeviceImages(pixels, None, CPU).take(rows, View(mirrored, shifts))
+    view = View(mirrored.to(policy.device), shifts.to(policy.device))
+    taken = DeviceImages(pixels, None, policy.device).take(rows.to(policy.device), view)
     for image, row, mirror, (down, right) in zip(
-        taken, rows, mirrored.tolist(), shifts.tolist(), strict=True
+        taken.cpu(), rows, mirrored.tolist(), shifts.tolist(), strict=True
     ):
         padded = pad(pixels[row].float()[None], (2, 2, 2, 2), mode="reflect")[0]
         moved = padded[:, 2 - down : 8 - down, 2 - right : 7 - right]

@@ -30,17 +30,19 @@ def settings(parameters: Parameters, **changes: Any) -> TrainingParameters:
     return parameters.gemini.model_copy(update=plain | changes)
 
 
-def regression() -> tuple[nn.Linear, Tensor, Tensor]:
+def regression(device: torch.device = POLICY.device) -> tuple[nn.Linear, Tensor, Tensor]:
     source = torch.Generator().manual_seed(0)
     inputs = torch.randn(10, 3, generator=source, dtype=torch.float64)
     targets = inputs @ torch.tensor([[1.0], [-2.0], [0.5]], dtype=torch.float64)
     model = nn.Linear(3, 1, bias=False, dtype=torch.float64)
     nn.init.zeros_(model.weight)
-    return model, inputs, targets
+    return model.to(device), inputs.to(device), targets.to(device)
 
 
-def train(parameters: TrainingParameters) -> tuple[nn.Linear, Any, list[list[int]]]:
-    model, inputs, targets = regression()
+def train(
+    parameters: TrainingParameters, policy: Policy = POLICY
+) -> tuple[nn.Linear, Any, list[list[int]]]:
+    model, inputs, targets = regression(policy.device)
     seen: list[list[int]] = []
 
     def loss_of(model: nn.Linear, batch: ImageBatch) -> Tensor:
@@ -49,17 +51,17 @@ def train(parameters: TrainingParameters) -> tuple[nn.Linear, Any, list[list[int
         loss: Tensor = (model(inputs[rows]) - targets[rows]).square().mean()
         return loss
 
-    batches = RandomBatches(torch.arange(10), 4, generator(0, "rows"))
-    return model, fit(model, loss_of, batches, parameters, POLICY, "student"), seen
+    batches = RandomBatches(torch.arange(10, device=policy.device), 4, generator(0, "rows"))
+    return model, fit(model, loss_of, batches, parameters, policy, "student"), seen
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("clip", [None, 0.1])
 def test_steps_are_those_of_sgd_by_hand(
-    parameters: Parameters, momentum: float, clip: float | None
+    parameters: Parameters, policy: Policy, momentum: float, clip: float | None
 ) -> None:
     changes = {"momentum": momentum, "weight_decay": 0.01, "clip_gradient_values": clip}
-    model, history, seen = train(settings(parameters, **changes))
+    model, history, seen = train(settings(parameters, **changes), policy)
     _, inputs, targets = regression()
     weight, velocity, losses = torch.zeros(3, dtype=torch.float64), None, []
     for rows in seen:
@@ -71,7 +73,7 @@ def test_steps_are_those_of_sgd_by_hand(
         gradient = gradient + 0.01 * weight
         velocity = gradient if velocity is None else momentum * velocity + gradient
         weight = weight - 0.1 * velocity
-    torch.testing.assert_close(model.weight.detach()[0], weight)
+    torch.testing.assert_close(model.weight.detach()[0].cpu(), weight)
     assert history["loss"].tolist() == pytest.approx(
         [sum(losses[i : i + 3]) / 3 for i in (0, 3, 6)]
     )
@@ -92,9 +94,11 @@ def test_nesterov_looks_ahead_and_norms_and_biases_need_not_decay(parameters: Pa
     assert model.bias.item() == pytest.approx(3.0 - 0.1 * 1.5)
 
 
-def test_the_running_average_of_the_weights_is_the_result(parameters: Parameters) -> None:
+def test_the_running_average_of_the_weights_is_the_result(
+    parameters: Parameters, policy: Policy
+) -> None:
     plain, averaged = (settings(parameters, average=average) for average in (0.0, 0.75))
-    model, inputs, targets = regression()
+    model, inputs, targets = regression(policy.device)
     visited: list[Tensor] = []
 
     def loss_of(model: nn.Linear, batch: ImageBatch) -> Tensor:
@@ -102,14 +106,14 @@ def test_the_running_average_of_the_weights_is_the_result(parameters: Parameters
         loss: Tensor = (model(inputs[batch.rows]) - targets[batch.rows]).square().mean()
         return loss
 
-    batches = RandomBatches(torch.arange(10), 4, generator(0, "rows"))
-    fit(model, loss_of, batches, plain, POLICY, "student")
+    batches = RandomBatches(torch.arange(10, device=policy.device), 4, generator(0, "rows"))
+    fit(model, loss_of, batches, plain, policy, "student")
     after = [*visited[1:], model.weight.detach()]
     expected = after[0]
     for before, weight in enumerate(after[1:], start=1):
         kept = min(0.75, before / (before + 10))
         expected = kept * expected + (1 - kept) * weight
-    torch.testing.assert_close(train(averaged)[0].weight.detach(), expected)
+    torch.testing.assert_close(train(averaged, policy)[0].weight.detach(), expected)
 
 
 def test_norms_beside_averaged_weights_have_the_last_statistics(parameters: Parameters) -> None:
@@ -198,8 +202,8 @@ def test_divergence_names_both_rates_of_muon(parameters: Parameters) -> None:
         )
 
 
-def test_same_seed_same_bytes(parameters: Parameters) -> None:
-    first, again = (train(settings(parameters))[0].weight for _ in range(2))
+def test_same_seed_same_bytes(parameters: Parameters, policy: Policy) -> None:
+    first, again = (train(settings(parameters), policy)[0].weight for _ in range(2))
     assert first.equal(again)
 
 

@@ -13,6 +13,7 @@ from guided_dml.methods.anchors import Anchors
 from guided_dml.parameters import Parameters
 from guided_dml.training.batches import RandomBatches
 from guided_dml.training.checkpoints import CheckpointStore
+from guided_dml.training.policy import Policy
 from guided_dml.training.train import train_embedder
 
 
@@ -21,10 +22,11 @@ class KilledError(Exception):
 
 
 def test_a_killed_training_by_the_fast_recipe_ends_as_if_never_killed(
-    parameters: Parameters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parameters: Parameters, policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = yaml.safe_load((PROJECT / "conf/cifar10/recipes/fast.yml").read_text())["student"]
     small = {"epochs": 3, "batch_size": 8}
+    asked = {"precision": "bfloat16", "device": policy.device.type, "deterministic": True}
     student = StudentParameters.model_validate(parameters.student.model_dump() | recipe | small)
     source = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (24, 3, 16, 16), dtype=torch.uint8, generator=source)
@@ -38,7 +40,7 @@ def test_a_killed_training_by_the_fast_recipe_ends_as_if_never_killed(
             images=images,
             rows=torch.arange(20),
             normalisation={"mean": [127.0] * 3, "std": [74.0] * 3},
-            compute=parameters.compute.model_copy(update={"precision": "bfloat16"}),
+            compute=parameters.compute.model_copy(update=asked),
             checkpoints=store,
         )
 
