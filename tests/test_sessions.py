@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -278,14 +279,21 @@ def test_stored_embeddings_of_one_split_are_not_drawn_as_another(finished: Path)
     run(finished, "evaluation")
 
 
-def test_robustness_of_the_stored_network_is_scored_and_drawn(finished: Path) -> None:
+def test_robustness_of_the_stored_network_is_scored_drawn_and_told(
+    finished: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     few = {"queries": 20, "families": "contrast+shift", "ood": "permuted", "map_images": 20}
     version = run(finished, "robustness", params={"robustness": few})
     made = {path.parent.parent.name for path in finished.glob(f"data/**/{version}/*")}
-    for name in ("corruptions.json", "ood.json", "subpopulation.json", "maps.json"):
+    for name in ("corruptions.json", "ood.json", "maps.json", "subpopulation.json"):
         scores = file(finished, f"08_reporting/digits/guided/{name}/{version}/{name}")
-        assert json.loads(scores.read_text()), name
+        stored = json.loads(scores.read_text())
+        assert stored, name
     assert {f"{what}_figure.png" for what in ("maps", "ood", "ood_scores", "corruptions")} <= made
+    worst = f"{100 * stored['worst_class_recall']:.2f}"
+    assert re.search(rf"\nRecall@1 of the worst class +{worst} +\d+\.\d\d\n", caplog.text)
+    assert f"/data/08_reporting/digits/guided/*/{version}/*" in caplog.text
     with pytest.raises(InputError, match=r"no triplet.* first run .* baselines, triplet$"):
         run(finished, "robustness_triplet")
 

@@ -17,6 +17,7 @@ from kedro.pipeline.node import Node
 
 from guided_dml.lineage import stored_files
 from guided_dml.metrics.names import SHOWN, WITHOUT_FLIP_AVERAGE
+from guided_dml.robustness.names import OUTCOMES
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,10 @@ class ProgressHooks:
                 logger.info(self._summary(name.removesuffix(".scores"), made))
             if name.endswith(".audit_scores"):
                 logger.info(self._audit(name.removesuffix(".audit_scores")))
+        modules = {one.module for one in OUTCOMES}
+        measured = [name.partition(".") for name in sorted(made)]
+        for method in dict.fromkeys(method for method, _, part in measured if part in modules):
+            logger.info(self._robustness(method, made))
         answers = {n for n in made if n.endswith((".predictions", ".inference_page"))}
         for name, path in sorted(stored_files(self._catalog, answers).items()):
             logger.info("%-9s %s", "Look:" if "page" in name else "Table:", os.path.relpath(path))
@@ -98,6 +103,20 @@ class ProgressHooks:
                 f"Figures:  {folder}/*/{path.parent.name}/*",
                 "Compare:  make mlflow  (runs side by side)     make viz  (the pipelines)",
             ]
+        return "\n".join(lines)
+
+    def _robustness(self, method: str, made: set[str]) -> str:
+        lines = ["", f"{method} on {self._dataset}: robustness, the declared outcomes, in %"]
+        lines.append(f"{'':28}{method:>18}{'raw pixels':>12}")
+        for module, score, title, _ in OUTCOMES:
+            names = [f"{method}.{module}", f"pixel_{module}"]
+            found = [self._catalog.load(name) if name in made else {} for name in names]
+            if found[0]:
+                shown = [f"{100 * part[score]:.2f}" if score in part else "-" for part in found]
+                lines.append(f"{title:28}{shown[0]:>18}{shown[1]:>12}")
+        drawn = {f"{method}.ood", f"{method}.maps", f"{method}.corruptions"} & made
+        for path in [*stored_files(self._catalog, drawn).values()][:1]:
+            lines += ["", f"All:      {os.path.relpath(path.parents[2])}/*/{path.parent.name}/*"]
         return "\n".join(lines)
 
     def _audit(self, method: str) -> str:
