@@ -92,15 +92,14 @@ def score_embeddings(
     from guided_dml.training.policy import Policy
 
     device = Policy.of(compute).device
-    scores = {}
+    scores: dict[str, float] = {}
+    sets = (query_embeddings, reference_embeddings)
+    labels = [part["labels"].to(device) for part in sets]
     for name, ending in (("embeddings", ""), ("unaveraged", WITHOUT_FLIP_AVERAGE)):
         if name in query_embeddings:
-            sets = (
-                part[key].to(device)
-                for part in (query_embeddings, reference_embeddings)
-                for key in (name, "labels")
-            )
-            scores |= {score + ending: value for score, value in _scores(*sets, seed).items()}
+            query, reference = (part[name].to(device) for part in sets)
+            found = _scores(query, labels[0], reference, labels[1], seed)
+            scores |= {score + ending: value for score, value in found.items()}
     return scores
 
 
