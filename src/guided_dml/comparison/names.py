@@ -8,6 +8,7 @@ from guided_dml.comparison.records import About
 from guided_dml.errors import counted
 from guided_dml.methods import METHODS
 from guided_dml.parameters import flat
+from guided_dml.robustness.names import MADE_SETS
 
 #: The method that all others are tested against.
 OURS = "guided"
@@ -37,6 +38,11 @@ def in_order(names: Iterable[str], known: Iterable[str]) -> list[str]:
 def method_name(method: str) -> str:
     """Return what a method is called in tables and figures."""
     return METHODS[method].title if method in METHODS else method
+
+
+def set_name(name: str) -> str:
+    """Return what a set of out-of-distribution images is called in tables and figures."""
+    return MADE_SETS.get(name) or DATA_SETS.get(name, name)
 
 
 def section_name(about: About) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ KNOWN = "#777777"
 def ood_plane_figure(
     sets: list[Points],
     strange: list[Points],
-    threshold: float | None,
+    limit: tuple[NDArray[np.float32], float] | None,
     classes: list[str],
     heading: str,
 ) -> Figure:
@@ -37,8 +36,8 @@ def ood_plane_figure(
     Args:
         sets: The references and the test images.
         strange: The OOD sets.
-        threshold: Distance to the nearest reference up to which an image counts as known; where it
-            is given, its contour is drawn around the references of each panel.
+        limit: What counts as known, drawn as a contour: the points ``[N, 2]`` that the threshold
+            was measured from, all of them, and the distance to the nearest. None: no contour.
         classes: Their names.
         heading: Of the figure.
     """
@@ -49,6 +48,7 @@ def ood_plane_figure(
     panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
     limits = window(drawn)
     colours = class_colours(len(classes))
+    contour = _contour(*limit, limits) if limit else None
     for panel, points in zip(panels, drawn, strict=False):
         if points in sets:
             draw_points(panel, points, len(classes))
@@ -58,39 +58,41 @@ def ood_plane_figure(
             panel.scatter(x, y, s=9, c="#222222", alpha=0.6, linewidths=0)
             panel.set_title(f"OOD: {short(points.title, 50)}")
             panel.set_box_aspect(1)
-        panel.set(**limits)
-        if threshold is not None:
-            _draw_threshold(panel, sets[0].xy, threshold, limits)
+        panel.set(**limits, xlabel="")
+        if contour:
+            panel.contour(*contour, levels=[1.0], colors="#c00000", linewidths=0.9)
     for spare in panels[len(drawn) :]:
         spare.remove()
-    panels[0].set_ylabel(sets[0].axes[1])
+    for panel in panels[len(drawn) - across : len(drawn)]:  # (the lowest of each column)
+        panel.tick_params(labelbottom=True)
+        panel.set_xlabel(sets[0].axes[0])
+    for panel in panels[: len(drawn) : across]:
+        panel.set_ylabel(sets[0].axes[1])
     add_legend(figure, classes, colours)
     set_title(figure, heading)
     return figure
 
 
-def _draw_threshold(
-    panel: Axes,
-    references: NDArray[np.float32],
-    threshold: float,
-    limits: Mapping[str, tuple[float, float]],
-) -> None:
+def _contour(
+    points: NDArray[np.float32], threshold: float, limits: Mapping[str, tuple[float, float]]
+) -> tuple[Array, Array, Array]:
+    """Return x and y of a grid, and there how many thresholds the nearest point is away."""
     from scipy.spatial import cKDTree
 
     x, y = (np.linspace(*limits[name], GRID) for name in ("xlim", "ylim"))
     grid = np.stack(np.meshgrid(x, y), axis=-1)
-    far, _ = cKDTree(references).query(grid.reshape(-1, 2))
-    panel.contour(x, y, far.reshape(GRID, GRID), [threshold], colors="#c00000", linewidths=0.9)
+    far, _ = cKDTree(points).query(grid.reshape(-1, 2))
+    return x, y, far.reshape(GRID, GRID) / threshold
 
 
 @rc_context(STYLE)
 def ood_scores_figure(
     known: Array, strange: Mapping[str, Array], threshold: float | None, risk: Array, heading: str
 ) -> Figure:
-    """Draw histograms of the score ``nn``, and the risk of the answers against their coverage.
+    """Draw histograms of distances, and the risk of the answers against their coverage.
 
     Args:
-        known: ``[Q]``, distances of the test images to their nearest references.
+        known: ``[Q]``, distances of the test images to the nearest image that was learned from.
         strange: The same of each OOD set, by its name.
         threshold: Up to which an image counts as known; None: there is none.
         risk: ``[Q]``, the share of wrong answers among the 1, 2 ... Q nearest test images.
@@ -112,11 +114,13 @@ def ood_scores_figure(
         clipped = np.clip(values, bins[0], bins[-1])
         left.hist(clipped, bins, weights=weights, color=colour, label=short(name), **style)
     if threshold is not None and threshold > 0:
-        left.axvline(threshold, color="#c00000", lw=1, label="accepts 95 % of validation")
-    left.set(xscale="log", xlabel="distance to the nearest reference", ylabel="share of the set")
+        style = {"color": "black", "ls": "--", "lw": 1}
+        left.axvline(threshold, label="accepts 95 % of the validation images", **style)
+    xlabel = "distance to the nearest image that was learned from"
+    left.set(xscale="log", xlabel=xlabel, ylabel="share of the set")
     left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     left.legend()
-    left.set_title("how far images are from all that is known")
+    left.set_title("how far images are from what is known")
     coverage = np.arange(1, len(risk) + 1) / len(risk)
     right.plot(coverage, risk, color="#1f77b4", lw=1.6)
     right.set(xlabel="answered, the nearest first (coverage)", ylabel="wrong answers (risk)")

@@ -22,10 +22,10 @@ class OodArrays(NamedTuple):
     """What figures show of OOD images.
 
     Attributes:
-        known: float64 ``[Q]``, the score ``nn`` of each test image.
+        known: float64 ``[Q]``, of each test image the distance to the nearest image that the
+            network learned from.
         strange: The same of the images of each OOD set, by its name.
-        threshold: On the distance to the nearest image that the network learned from: accepts 95 %
-            of the validation images. None without any.
+        threshold: On that distance: accepts 95 % of the validation images. None without any.
         risk: float64 ``[Q]``, the share of wrong answers of 1-NN if only the 1, 2 ... Q nearest
             test images are answered.
     """
@@ -84,5 +84,5 @@ def ood_scores(
     answers = reference["labels"].cpu().numpy()[known.neighbours]
     risk = risk_of_coverage(known.scores["nn"], answers != query["labels"].cpu().numpy())
     scores |= {"aurc": float(risk.mean())} | Pairs.of(query, reference).scores()[0]
-    nearest = {name: found.scores["nn"] for name, found in strange.items()}
-    return scores, OodArrays(known.scores["nn"], nearest, threshold, risk)
+    far = {name: found.learned for name, found in strange.items()}
+    return scores, OodArrays(known.learned, far, threshold, risk)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import partial
 
-from guided_dml.comparison.names import DATA_SETS, method_name
+from guided_dml.comparison.names import method_name, set_name
 from guided_dml.metrics.statistics import mean_of
 from guided_dml.pipelines.reporting.outcomes import Robustness
 from guided_dml.pipelines.reporting.parts import (
@@ -20,7 +20,7 @@ from guided_dml.pipelines.reporting.parts import (
     spanned,
 )
 from guided_dml.robustness.maps import RIVALS
-from guided_dml.robustness.names import FAMILIES, MADE_SETS, SEVERITIES
+from guided_dml.robustness.names import FAMILIES, SEVERITIES
 
 #: Scores by what a column of theirs is called.
 Columns = Mapping[str, str]
@@ -110,7 +110,6 @@ def _ood(measured: Robustness) -> list[Table]:
     prefix, tables = "auroc_nn.", []
     stored = [name for name in measured.scores("ood") if name.startswith(prefix)]
     for name in (name.removeprefix(prefix) for name in stored):
-        title = MADE_SETS.get(name) or DATA_SETS.get(name, name)
         columns = {f"auroc_{score}.{name}": f"AUROC, {text}" for score, text in DETECTORS.items()}
         columns |= {
             f"fpr95_nn.{name}": "FPR95, nn",
@@ -119,10 +118,11 @@ def _ood(measured: Robustness) -> list[Table]:
             f"ood_rejection.{name}": "Rejected",
         }
         caption = (
-            f"Out-of-distribution images: {title}, told from the test images by the distance to "
-            "the nearest reference (nn), to the k-th (knn), by Mahalanobis distance and by the "
-            f"softmax (MSP, energy). {FPR95} AUPR: of equal counts. Rejected: by the threshold "
-            "that accepts 95 % of the validation images."
+            f"Out-of-distribution images: {set_name(name)}, told from the test images by the "
+            "distance to the nearest reference (nn), to the k-th (knn), by Mahalanobis distance "
+            f"and by the softmax (MSP, energy). {FPR95} AUPR: of equal counts. Rejected: by the "
+            "threshold that accepts 95 % of the validation images. Images of another size are "
+            "averaged down or padded with black, grey is made RGB and the reverse."
         )
         tables += _table(measured, "ood", caption, columns)
     columns = {

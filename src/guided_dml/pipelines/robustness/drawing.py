@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from guided_dml.comparison.names import set_name
 from guided_dml.types import Figure, History, Tensors
 
 #: Images of which all corruptions are shown.
@@ -56,6 +57,7 @@ def draw_ood(
     query_embeddings: Tensors,
     ood_embeddings: Tensors,
     ood_distances: Tensors,
+    split: Tensors,
     classes: list[str],
     history: History,
     run: str,
@@ -66,10 +68,14 @@ def draw_ood(
     from guided_dml.figures.style import run_title
 
     arrays = {name: values.numpy() for name, values in ood_distances.items()}
-    limit = float(arrays["threshold"][0]) if len(arrays["threshold"]) else None
+    threshold = float(arrays["threshold"][0]) if len(arrays["threshold"]) else None
+    learned, limit = reference_embeddings["embeddings"][split["train"]].numpy(), None
+    if threshold and learned.shape[1] == 2:
+        limit = (learned, threshold)
+    titles = {name: set_name(name) for name in ood_embeddings}
     sets = {"training images": reference_embeddings, "test images": query_embeddings}
     strange = {
-        name: {"embeddings": points, "labels": points.new_zeros(len(points)).long()}
+        titles[name]: {"embeddings": points, "labels": points.new_zeros(len(points)).long()}
         for name, points in ood_embeddings.items()
     }
     flat = {
@@ -77,22 +83,12 @@ def draw_ood(
         for name, part in (sets | strange).items()
     }
     points = to_plane(flat, MOST_POINTS)
-    in_plane = reference_embeddings["embeddings"].shape[1] == 2
     heading = f"{run_title(run, history)}: out-of-distribution images"
-    contour = "\nred: as far from a reference as 95 % of the validation images are at most"
+    colours = "black: the OOD images, grey: training images"
+    if limit:
+        colours += "; red: within are 95 % of the validation images"
+    far = {title: arrays[f"strange.{name}"] for name, title in titles.items()}
     return (
-        ood_plane_figure(
-            points[:2],
-            points[2:],
-            limit if in_plane else None,
-            classes,
-            heading + contour * (in_plane and limit is not None),
-        ),
-        ood_scores_figure(
-            arrays["known"],
-            {name: arrays[f"strange.{name}"] for name in ood_embeddings},
-            limit,
-            arrays["risk"],
-            heading,
-        ),
+        ood_plane_figure(points[:2], points[2:], limit, classes, f"{heading}\n{colours}"),
+        ood_scores_figure(arrays["known"], far, threshold, arrays["risk"], heading),
     )

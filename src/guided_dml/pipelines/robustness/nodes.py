@@ -96,8 +96,9 @@ def score_ood(
     """Score how well OOD images are told from test images.
 
     Returns:
-        The scores; and for figures the distances to the nearest reference of the ``known`` and of
-        each ``strange.<set>``, the ``threshold`` (empty: there is none), and the ``risk``.
+        The scores; and for figures the distances to the nearest image that was learned from, of
+        the ``known`` and of each ``strange.<set>``, the ``threshold`` (empty: there is none), and
+        the ``risk``.
     """
     import torch
 

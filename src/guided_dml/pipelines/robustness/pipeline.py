@@ -126,7 +126,7 @@ def _of_network() -> list[Node]:
         ),
         Node(
             draw_ood,
-            [*EMBEDDINGS, "ood_embeddings", "ood_distances", *called],
+            [*EMBEDDINGS, "ood_embeddings", "ood_distances", "split", *called],
             ["ood_figure", "ood_scores_figure"],
             name="draw_ood",
             tags="figures",
