@@ -212,7 +212,7 @@ def _project() -> Path:
 def _chosen(names: Sequence[str], asked: str, what: str) -> list[str]:
     """Return the names that an option asks for, separated by commas; ``all`` are all."""
     wanted = list(dict.fromkeys(name.strip() for name in asked.split(",")))
-    known(what, (name for name in wanted if name != "all"), names)
+    known(what, wanted, [*names, "all"])
     return list(names) if "all" in wanted else wanted
 
 

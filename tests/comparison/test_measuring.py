@@ -58,7 +58,10 @@ def test_all_modules_of_two_methods(project: Path, scheduler: str) -> None:
     methods = ("guided", "softmax", "pixels")
     assert found.keys() == {f"digits {one} {module}" for one in methods for module in modules}
     scores = {name: record["scores"] for name, record in found.items()}
-    assert {"contrast.5", "permuted"} <= found["digits guided corruptions"]["images"].keys()
+    made = {name: record["images"].keys() for name, record in found.items()}
+    assert "contrast.5" in made["digits guided corruptions"] - made["digits guided ood"]
+    assert made["digits guided ood"] == {"permuted", "photographs"}
+    assert not made["digits guided maps"] | made["digits softmax subpopulation"]
     assert len([s for s in scores["digits guided corruptions"] if s.startswith("recall")]) == 60
     assert {"mce", "drop"} <= scores["digits guided corruptions"].keys()
     assert "mce" not in scores["digits pixels corruptions"]
@@ -83,6 +86,8 @@ def test_all_modules_of_two_methods(project: Path, scheduler: str) -> None:
         if run.data.tags.get("method") == "softmax" and "corruptions.drop" in run.data.metrics
     )
     assert softmax.data.metrics["ood.aurc"] == scores["digits softmax ood"]["aurc"]
+    assert softmax.data.metrics["pixel_ood.aurc"] == scores["digits pixels ood"]["aurc"]
+    assert "softmax seed 0 classes_245983" in {run.info.run_name for run in runs}
 
 
 def test_nothing_is_measured_with_another_configuration_than_was_planned(
@@ -140,7 +145,7 @@ def test_a_network_is_there_with_all_its_parts(tmp_path: Path, method: str, lost
     [
         (
             ["--robustness", "ood,mapps"],
-            ["unknown module of --robustness 'mapps'; did you mean maps?", "known: corruptions"],
+            ["unknown module of --robustness 'mapps'; did you mean maps?", "known: all, corruptions"],
         ),
         (["--robustness", "all,bogus"], ["unknown module of --robustness 'bogus'"]),
         (["--robustness", ""], ["--robustness is given, but names nothing", "all"]),

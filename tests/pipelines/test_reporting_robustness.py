@@ -155,6 +155,21 @@ def test_what_was_not_run_is_a_dash_with_the_command_that_runs_it() -> None:
     assert f"{DASH} not run; the report names" in terminal
 
 
+def test_each_method_is_named_for_what_it_lacks_itself() -> None:
+    what, board = part({"guided": [0.9], "margin": [0.8]}, CLOSED)
+    for method, module in (("guided", "maps"), ("margin", "corruptions")):
+        (place,) = (at for at in board if f"/{method}/" in at and f"/{module}/" in at)
+        del board[place]
+    text = write_report(compared((what, board)))[0]
+    command = "--seeds 1 --robustness"
+    for title, name, method, module in (
+        ("Neighbourhood hit of the map", "Guided", "guided", "maps"),
+        ("Recall@1, corrupted images", "Margin", "margin", "corruptions"),
+    ):
+        assert f"{DASH} {title}: not run of {name}. To run it" in text
+        assert f"kedro compare --envs digits --methods {method} {command} {module}\n" in text
+
+
 def test_what_cannot_be_known_has_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = all_modules
 
@@ -173,7 +188,7 @@ def test_the_command_is_that_of_the_methods_and_splits_that_lack_something() -> 
     guided, margin = {"guided": [0.9]}, {"margin": [0.8]}
     text = write_report(with_splits(guided | margin, guided, guided))[0]
     options = "--methods margin --seeds 1 --class-splits 2+4+5+9+8+3,3+2+6+9+4+0"
-    assert "not run of Margin. To run it:\n\n" in text
+    assert "not run of Margin. To run it (--refresh trains those anew whose" in text
     assert f"\n    kedro compare --envs digits {options}\n" in text
     assert "Networks: 50 epochs; resnet18 with the small stem; all images; " in text
     assert "for the methods of a column that were measured" in text
@@ -333,6 +348,7 @@ def test_lines_have_means_over_seeds_and_raw_pixels_last() -> None:
     assert np.isnan(severity.half_widths[2]).all()
     np.testing.assert_allclose(shift.means[1, 0], [0.7, 0.7 - 0.225])
     (few,) = few_shot_lines(comparisons)
+    assert few.title == "Digits, equal settings: trained on 6 classes"
     assert few.names == ["Guided", "Raw pixels (1-NN)"]
     assert few.x.tolist() == [1, 2, 5, 10]
     np.testing.assert_allclose(few.means[0, 0], 0.85 - np.array([0.2, 0.14, 0.1, 0.09]))

@@ -12,7 +12,13 @@ from kedro.runner import SequentialRunner
 
 from guided_dml.comparison.class_splits import class_splits_of
 from guided_dml.comparison.cluster import cluster, each, reason, workers_of
-from guided_dml.comparison.measurements import Measured, measured
+from guided_dml.comparison.measurements import (
+    PIXELS,
+    Measured,
+    dataset_of,
+    measured,
+    pixels_place,
+)
 from guided_dml.comparison.measuring import Measurement, measure, measurements
 from guided_dml.comparison.plan import Plan, Run, announce, plan_data_set
 from guided_dml.comparison.records import RunRecord, finished
@@ -71,7 +77,12 @@ class Outcome:
     def upload(self, planned: Run, record: RunRecord) -> None:
         """Upload the scores of a run, and what was measured of it."""
         plan = self.plan_of(planned)
-        modules = measured(self.project, planned.id, plan.about.robustness)
+        places = {planned.method: planned.id, PIXELS: pixels_place(plan.about)}
+        modules = {
+            dataset_of(method, module).removeprefix(f"{planned.method}."): found
+            for method, place in places.items()
+            for module, found in measured(self.project, place, plan.about.robustness).items()
+        }
         self.uploaders[plan.about.id].add(record, modules)
 
     def measured(self, job: Measurement, records: list[Measured]) -> str:

@@ -42,6 +42,7 @@ class Measured(Placed):
     Attributes:
         place: Of the run on the scoreboard, or that of the raw pixels.
         key: Of what was measured on, and how.
+        seconds: Of all modules that were measured together.
         images: SHA-256 of the sets that were made for it.
         libraries: What made and measured them, with versions.
     """

@@ -28,8 +28,8 @@ from guided_dml.inference.card import Card
 from guided_dml.parameters import validated
 from guided_dml.provenance import git_state, library_versions
 
-#: What is told of the images that were made.
-REPORTS = {"corruption_report", "ood_report", "domain_report"}
+#: What is told of the images that were made for a module.
+REPORTS = {"corruptions": ["corruption_report", "domain_report"], "ood": ["ood_report"]}
 
 
 class Measurement(NamedTuple):
@@ -104,20 +104,15 @@ def measure(project: str, job: Measurement) -> list[Measured]:
         steps = steps_of(job.method, job.modules, without=() if job.of_pixels else (PIXELS,))
         runner, begin = InMemoryRunner(), perf_counter()
         runner.run(steps, catalog)
-        made = {
-            name: made["sha256"]
-            for report in REPORTS & runner.results.keys()
-            for name, made in runner.results[report].load().items()
-            if isinstance(made, dict)
-        }
+        results = {name: kept.load() for name, kept in runner.results.items()}
         records = [
             Measured(
                 place=job.place,
                 module=module,
                 key=key,
-                scores=runner.results[dataset_of(job.method, module)].load(),
+                scores=results[dataset_of(job.method, module)],
                 seconds=round(perf_counter() - begin, 2),
-                images=made,
+                images=_hashes(results, module),
                 libraries=library_versions(),
                 git=GitState.model_validate(git),
                 finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -126,6 +121,17 @@ def measure(project: str, job: Measurement) -> list[Measured]:
         ]
         catalog.save("scoreboard", {one.id: one.model_dump() for one in records})
     return records
+
+
+def _hashes(results: dict[str, Any], module: str) -> dict[str, str]:
+    """Return the hashes of the sets that were made for a module."""
+    made = [results[report] for report in REPORTS.get(module, []) if report in results]
+    return {
+        name: told["sha256"]
+        for report in made
+        for name, told in report.items()
+        if isinstance(told, dict)
+    }
 
 
 def _network(catalog: Any, job: Measurement) -> dict[str, Any]:

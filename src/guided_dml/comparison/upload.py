@@ -30,7 +30,10 @@ class Uploader:
         self._attempt(self._open)
 
     def add(self, record: RunRecord, modules: Mapping[str, Measured]) -> None:
-        """Upload a record of the scoreboard and what was measured of it, unless it is there."""
+        """Upload a record of the scoreboard and what was measured beside it, unless it is there.
+
+        The modules are named as ``kedro run`` logs them: ``ood``, and ``pixel_ood`` of raw pixels.
+        """
         of_modules = {
             f"{module}.{name}": value
             for module, measured in modules.items()
@@ -72,6 +75,8 @@ class Uploader:
         tags |= {"mlflow.parentRunId": self._parent}
         tags |= made_with("kedro compare", dict(record.git), record.libraries)
         name = f"{record.method} seed {record.seed}"
+        if self._plan.about.variant:
+            name += f" {self._plan.about.variant}"
         parameters = record.parameters.model_dump(exclude_unset=True)
         child = TrackedRun(self._experiment, key, name, tags, parameters)
         child.log_data(record.data_set, record.data_version)

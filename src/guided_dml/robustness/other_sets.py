@@ -154,10 +154,9 @@ def versions_of(stored: Stored, name: str) -> Stored:
     """
     versions = {place: load for place, load in stored.items() if place.split("/")[0] == name}
     if not versions:
-        known = one_of({*MADE_SETS, *(place.split("/")[0] for place in stored)})
         raise InputError(
             f"robustness.ood: no images of {name!r} are stored; first run kedro run --env={name} "
-            f"--pipelines=ingestion; there are: {known}"
+            f"--pipelines=ingestion; without other data sets there are {one_of(MADE_SETS)}"
         )
     return versions
 

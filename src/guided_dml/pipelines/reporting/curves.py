@@ -16,7 +16,7 @@ from guided_dml.metrics.statistics import mean_of
 from guided_dml.pipelines.reporting.drawing import all_methods
 from guided_dml.pipelines.reporting.module_tables import shots_of
 from guided_dml.pipelines.reporting.outcomes import Robustness, robustness_of
-from guided_dml.pipelines.reporting.parts import RAW_PIXELS
+from guided_dml.pipelines.reporting.parts import RAW_PIXELS, spanned
 from guided_dml.robustness.names import FAMILIES, SEVERITIES
 
 Array = NDArray[np.float64]
@@ -55,7 +55,14 @@ def few_shot_lines(comparisons: Sequence[Comparison]) -> list[Lines]:
         names = [f"accuracy_{shots}_shot" for shots in shots_of(measured)]
         return {"": names} if names else {}
 
-    return _lines(comparisons, "unseen", panels, shots_of)
+    def title(measured: Robustness) -> str:
+        trained = {len(one.about.parameters.data.classes or []) for one in measured.splits}
+        few = f"trained on {spanned(trained)} classes"
+        if len(measured.splits) > 1:
+            few += f", the mean of {len(measured.splits)} choices"
+        return f"{measured.name}: {few}"
+
+    return _lines(comparisons, "unseen", panels, shots_of, title)
 
 
 def _lines(
@@ -63,6 +70,7 @@ def _lines(
     module: str,
     panels_of: Callable[[Robustness], Panels],
     x_of: Callable[[Robustness], Iterable[float]],
+    title_of: Callable[[Robustness], str] = lambda measured: measured.name,
 ) -> list[Lines]:
     """Return the lines of each data set of which a module was measured."""
     known, found = all_methods(comparisons), []
@@ -76,7 +84,7 @@ def _lines(
         if not rows:  # (one of several choices of classes is not measured yet)
             continue
         lines = Lines(
-            title=measured.name,
+            title=title_of(measured),
             names=[RAW_PIXELS if of == PIXELS else method_name(of) for of in rows],
             colours=[NO_METHOD if of == PIXELS else known.index(of) for of in rows],
             x=np.array([*x_of(measured)], np.float64),

@@ -21,6 +21,7 @@ from guided_dml.pipelines.reporting.parts import (
 )
 from guided_dml.robustness.maps import RIVALS
 from guided_dml.robustness.names import FAMILIES, SEVERITIES
+from guided_dml.robustness.subpopulation import IMBALANCE_FACTORS, SMALLEST_TAIL
 
 #: Scores by what a column of theirs is called.
 Columns = Mapping[str, str]
@@ -166,6 +167,13 @@ def _subpopulation(measured: Robustness) -> list[Table]:
             caption += " Head, middle and tail: thirds of the classes, by their references."
         of = {score + ending: title for score, title in columns.items()}
         tables += _table(measured, "subpopulation", caption, of)
+    stored = measured.scores("subpopulation")
+    too_long = [f"{one}" for one in IMBALANCE_FACTORS if f"{prefix}.long_tail_{one}" not in stored]
+    if tables and too_long:
+        tables[-1].notes.append(
+            f"No long-tailed gallery of factor {', '.join(too_long)}: its smallest class would "
+            f"have fewer than {SMALLEST_TAIL} images."
+        )
     return tables
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from guided_dml.comparison.names import OURS, classes_name, method_name, setting_name
 from guided_dml.errors import shown
@@ -179,12 +179,15 @@ def _not_run(measured: Robustness, outcomes: Outcomes) -> list[str]:
         "few images, classes or families of corruptions."
         for outcome, methods in unknown.items()
     ]
-    unseen = {outcome: of for outcome, of in lacking.items() if outcome.module == "unseen"}
-    others = {outcome: of for outcome, of in lacking.items() if outcome not in unseen}
-    modules = dict.fromkeys(outcome.module for outcome in others)
-    options = {f"--robustness {','.join(modules)}": others, splits: unseen}
-    commands = (_command(measured, option, some) for option, some in options.items() if some)
-    return [*notes, *(part for parts in commands for part in parts)]
+    # (what the same methods lack is one command, but for unseen classes, which have their own)
+    together: dict[tuple[bool, tuple[str, ...]], list[Outcome]] = {}
+    for outcome, methods in lacking.items():
+        together.setdefault((outcome.module == "unseen", tuple(methods)), []).append(outcome)
+    for (unseen, whose), some in together.items():
+        modules = dict.fromkeys(outcome.module for outcome in some)
+        option = splits if unseen else f"--robustness {','.join(modules)}"
+        notes += _command(measured, option, whose, [outcome.title for outcome in some])
+    return notes
 
 
 def _class_splits(measured: Robustness) -> str:
@@ -197,17 +200,18 @@ def _class_splits(measured: Robustness) -> str:
 
 
 def _command(
-    measured: Robustness, option: str, lacking: Mapping[Outcome, list[str]]
+    measured: Robustness, option: str, methods: Sequence[str], titles: Sequence[str]
 ) -> tuple[str, Command]:
     about = measured.about
-    methods = [one for one in measured.methods if any(one in of for of in lacking.values())]
     seeds = 1 + max(run.seed for run in measured.first.all_runs)
     parts = [f"kedro compare --envs {about.data_set} --methods {','.join(methods)}"]
     parts += [f"--seeds {seeds}"]
     parts += [f"--protocol {about.protocol}"] if about.protocol != "equal" else []
     given = ",".join(f"{k}={shown(v)}" for k, v in about.given.items() if k != "data.classes")
     parts += [f"--params {shlex.quote(given)}"] if given else []
-    titles = "; ".join(outcome.title for outcome in lacking)
     whose = ", ".join(map(method_name, methods))
-    sentence = f"{DASH} {titles}: not run of {whose}. To run it:"
+    sentence = (
+        f"{DASH} {'; '.join(titles)}: not run of {whose}. To run it (--refresh trains those anew "
+        "whose networks are not there):"
+    )
     return sentence, Command(" ".join([*parts, option]))

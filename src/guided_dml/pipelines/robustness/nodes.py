@@ -115,9 +115,20 @@ def score_subpopulations(
     reference_embeddings: Tensors, query_embeddings: Tensors, classes: list[str], split_seed: int
 ) -> Scores:
     """Score the classes apart, with all references and with long-tailed ones."""
-    from guided_dml.robustness.subpopulation import subpopulation_scores
+    from guided_dml.robustness.subpopulation import (
+        IMBALANCE_FACTORS,
+        SMALLEST_TAIL,
+        subpopulation_scores,
+    )
 
     scores = subpopulation_scores(reference_embeddings, query_embeddings, split_seed)
+    left_out = [n for n in IMBALANCE_FACTORS if f"recall_at_1.long_tail_{n}" not in scores]
+    if left_out:
+        logger.info(
+            "no long-tailed gallery of factor %s: its last class would have fewer than %d images",
+            ", ".join(map(str, left_out)),
+            SMALLEST_TAIL,
+        )
     named = {f"recall.{label}": f"recall.{name}" for label, name in enumerate(classes)}
     return {named.get(name, name): value for name, value in scores.items()}
 
