@@ -37,14 +37,14 @@ def _known_backbone(name: str) -> str:
     if name.startswith("timm/"):
         import timm  # (seconds: only who asks for it pays)
 
-        known = [f"timm/{model}" for model in timm.list_models()]
-        allowed = (
-            f"must be a model of timm: {one_of(get_close_matches(name, known)) or 'timm/NAME'}"
-        )
+        asked, known = name.removeprefix("timm/"), timm.list_models()
+        close = [f"timm/{model}" for model in get_close_matches(asked, known)]
+        allowed = "must be a model of timm"
+        allowed += f"; close to it are {one_of(close)}" if close else ""
     else:
-        known = list(BACKBONES)
+        asked, known = name, list(BACKBONES)
         allowed = f"must be {one_of(known)} or timm/NAME"
-    if name not in known:
+    if asked not in known:
         raise ValueError(allowed)
     return name
 

@@ -82,7 +82,7 @@ class TrackingHooks:
             "data set": "comparison" if of_comparison else loader["globals"]["dataset"],
             "method": subject,
             "seed": str(parameters["seed"]),
-            "device": _device(pipeline, parameters["compute"]),
+            "device": _device(pipeline, parameters),
             **made_with(" ".join(["kedro run", *asked]), git_state(project), library_versions()),
             **{f"reads {name}": version for name, version in versions.items()},
         }
@@ -156,12 +156,13 @@ class TrackingHooks:
             self._recorder.soon("log_data", name=name, digest=report["fingerprint"])
 
 
-def _device(pipeline: Pipeline, compute: dict[str, Any]) -> str:
+def _device(pipeline: Pipeline, parameters: dict[str, Any]) -> str:
     if "params:compute" not in pipeline.inputs():
         return "CPU, without PyTorch"
     from guided_dml.training.policy import Policy  # (torch, which takes seconds)
 
-    return str(Policy.of(ComputeParameters.model_validate(compute)))
+    compute = ComputeParameters.model_validate(parameters["compute"])
+    return str(Policy.of(compute, parameters["student"]["backbone"]))
 
 
 class Recorder:

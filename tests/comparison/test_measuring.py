@@ -145,7 +145,10 @@ def test_a_network_is_there_with_all_its_parts(tmp_path: Path, method: str, lost
     [
         (
             ["--robustness", "ood,mapps"],
-            ["unknown module of --robustness 'mapps'; did you mean maps?", "known: all, corruptions"],
+            [
+                "unknown module of --robustness 'mapps'; did you mean maps?",
+                "known: all, corruptions",
+            ],
         ),
         (["--robustness", "all,bogus"], ["unknown module of --robustness 'bogus'"]),
         (["--robustness", ""], ["--robustness is given, but names nothing", "all"]),

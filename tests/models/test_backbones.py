@@ -183,6 +183,11 @@ def test_pretrained_weights_are_the_start(parameters: Parameters, tmp_path: Path
         save_file(other, file)  # (of neither does timm itself complain)
         with pytest.raises(InputError, match=f"is not of timm/resnet10t, .* lacks {lacks}$"):
             build_embedder(0, (3, 32, 32), student)
+    save_file(given | {"bn1.weight": torch.ones(3)}, file)
+    with pytest.raises(
+        InputError, match=r"is not of timm/resnet10t: size mismatch for bn1\.weight"
+    ):
+        build_embedder(0, (3, 32, 32), student)
     save_file(timm.create_model("resnet18").state_dict() | there.state_dict(), file)
     with pytest.raises(InputError, match=r"of its 31: conv1\.weight, layer1\.1\.bn1\.bias, "):
         build_embedder(0, (3, 32, 32), student)

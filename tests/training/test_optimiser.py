@@ -70,6 +70,26 @@ def test_muon_trains_the_convolutions_and_sgd_the_rest(parameters: Parameters) -
         assert model[1:].state_dict()[name].equal(value)
 
 
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_muon_looks_ahead_as_it_is_told(parameters: Parameters, nesterov: bool) -> None:
+    model = network()
+    changes = {"muon_learning_rate": 0.2, "momentum": 0.5, "nesterov": nesterov}
+    optimiser = optimiser_of(model, settings(parameters, **changes), "student")
+    momentum = torch.zeros_like(model[0].weight)
+    for seed in range(2):
+        optimiser.zero_grad()
+        model(
+            torch.randn(6, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
+        ).sum().backward()
+        before, gradient = model[0].weight.detach().clone(), model[0].weight.grad.clone()
+        optimiser.step()
+        momentum = 0.5 * momentum + gradient
+        towards = gradient + 0.5 * momentum if nesterov else momentum
+        direction = orthogonal(towards.flatten(1)).view_as(before)
+        expected = before * (8**0.5 / before.norm()) - 0.2 * direction
+        torch.testing.assert_close(model[0].weight.detach(), expected)
+
+
 def test_without_muon_it_is_plain_sgd(parameters: Parameters) -> None:
     optimiser = optimiser_of(network(), settings(parameters), "student")
     assert type(optimiser) is SGD

@@ -41,10 +41,10 @@ def policy(
         ("auto", None, ("amx_bf16",), torch.bfloat16, "computes in it (amx_bf16)", False),
         ("float32", (9, 0), (), None, "as asked for", False),
         ("float32", None, ("avx512_bf16",), None, "as asked for", False),
-        ("bfloat16", (9, 0), (), torch.bfloat16, "as asked for", False),
+        ("bfloat16", (9, 0), (), torch.bfloat16, "as asked for; a card of", False),
         ("bfloat16", (7, 5), (), torch.bfloat16, "slower than float32", True),
         ("bfloat16", None, (), torch.bfloat16, "slower than float32", True),
-        ("bfloat16", None, ("amx_bf16",), torch.bfloat16, "as asked for", False),
+        ("bfloat16", None, ("amx_bf16",), torch.bfloat16, "asked for; the processor comp", False),
     ],
 )
 def test_bfloat16_is_chosen_where_the_hardware_is_faster_in_it(
@@ -59,6 +59,22 @@ def test_bfloat16_is_chosen_where_the_hardware_is_faster_in_it(
     assert chosen.autocast is autocast
     assert words in chosen.reason
     assert chosen.slower is slower
+
+
+@pytest.mark.parametrize(
+    ("asked", "capability", "backbone", "autocast"),
+    [
+        ("auto", None, "timm/convnext_atto", None),
+        ("bfloat16", None, "timm/convnext_atto", torch.bfloat16),
+        ("auto", (9, 0), "timm/convnext_atto", torch.bfloat16),
+        ("auto", None, "airbench", torch.bfloat16),
+    ],
+)
+def test_networks_of_timm_compute_in_float32_on_a_cpu(
+    asked: Any, capability: tuple[int, int] | None, backbone: str, autocast: torch.dtype | None
+) -> None:
+    chosen = precision_of(asked, capability, ("amx_bf16",), "", backbone)
+    assert chosen.autocast is autocast
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any, NamedTuple
 from kedro.io import DatasetError, Version
 from kedro.runner import SequentialRunner
 
-from guided_dml.blocks import ComputeParameters
 from guided_dml.comparison.measurements import UNSEEN, module_keys
 from guided_dml.comparison.records import About, hash_of, place, set_of, settings_key
 from guided_dml.comparison.sessions import Nested, merged, session
@@ -19,6 +19,8 @@ from guided_dml.errors import InputError
 from guided_dml.lineage import check_fit, content_hash, stored_versions
 from guided_dml.methods import METHODS
 from guided_dml.parameters import Parameters, defining, flat, validated
+
+logger = logging.getLogger(__name__)
 
 #: What the results of a comparison's runs depend on.
 PREPARED = ("train_images", "test_images", "normalisation", "split", "classes")
@@ -113,7 +115,7 @@ def plan_data_set(
     version = prepare(project, data_set, quiet)
     with session(project, data_set, overrides) as (_, context):
         catalog, parameters = context.catalog, context.config_loader["parameters"]
-        common = _common(validated(parameters).compute)
+        common = _common(validated(parameters))
         shared = validated(merged(parameters, common))
         if protocol == "tuned" and shared.data.classes:
             raise InputError(
@@ -190,11 +192,14 @@ def announce(catalog: Any, plans: list[Plan]) -> None:
     catalog.save("comparisons", {plan.about.id: plan.about.stored() for plan in plans})
 
 
-def _common(compute: ComputeParameters) -> Nested:
+def _common(parameters: Parameters) -> Nested:
     """Return what all runs compute with, on whatever machine: neither auto nor left open."""
     from guided_dml.training.policy import Policy
 
-    policy = Policy.of(compute)
+    compute = parameters.compute
+    policy = Policy.of(compute, parameters.student.backbone)
+    if policy.slower:
+        logger.warning("compute.precision: %s", policy)
     precision = "bfloat16" if policy.autocast else "float32"
     return {"compute": {"precision": precision, "threads": compute.threads or 1}}
 

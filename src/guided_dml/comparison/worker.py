@@ -163,7 +163,7 @@ def _record(
             },
             "parameters": parameters,
             "data_version": planned.data_version,
-            "device": str(Policy.of(validated(parameters).compute)),
+            "device": str(Policy.of(validated(parameters).compute)),  # (its precision is given)
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **facts,
         }

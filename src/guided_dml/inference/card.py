@@ -20,10 +20,12 @@ class Card(NamedTuple):
         background: A colour, below transparent pixels and beside padded images.
         normalisation: ``mean`` and ``std`` of each channel, in grey levels of 0-255.
         classes: Their names; a label is an index into them.
-        student: ``backbone``, ``stem``, ``embedding_dimension`` (D); ``shift``, of its training.
+        student: ``backbone``, ``stem``, ``embedding_dimension`` (D); of its training ``shift``, and
+            ``average``: the weights are a running average that kept so much of itself a step.
         unit_length: Whether embeddings are scaled to length one.
         flip_average: Whether an image is embedded as the mean of itself and its mirror image.
-        target_scale: Of ``student.target_scale``, which is undone in the weights.
+        target_scale: The scale of the targets in training, undone in the weights; None where
+            labels were learned, or the targets as they were.
         weights: SHA-256 of them.
         data_set: What the network learned from; the dataset adds it.
         made_by: Commit and library versions; the dataset adds them.

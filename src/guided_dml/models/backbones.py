@@ -97,6 +97,10 @@ def _timm(image_shape: Sequence[int], student: StudentParameters) -> nn.Module:
         raise
     except Exception as error:  # (many people's models, which refuse in as many ways)
         reason = (str(error).strip().splitlines() or [repr(error)])[-1].strip()
+        if student.pretrained and "size mismatch" in str(error):
+            raise InputError(
+                f"student.pretrained: {student.pretrained} is not of {student.backbone}: {reason}"
+            ) from error
         given = f" with the weights of {student.pretrained}" if student.pretrained else ""
         raise InputError(
             f"student.backbone={student.backbone} cannot be built for images of "

@@ -41,7 +41,7 @@ class Muon(SGD):
                     state["momentum_buffer"] = torch.zeros_like(weight)
                 momentum = state["momentum_buffer"]
                 momentum.mul_(group["muon"]).add_(gradient)
-                ahead = gradient.add(momentum, alpha=group["muon"])
+                ahead = gradient.add(momentum, alpha=group["muon"]) if group["ahead"] else momentum
                 weight.mul_(len(weight) ** 0.5 / weight.norm())
                 gradient.copy_(orthogonal(ahead.flatten(1)).view_as(gradient))
         super().step(closure)
@@ -91,6 +91,7 @@ def optimiser_of(model: nn.Module, parameters: TrainingParameters, name: str) ->
         ]
     if convolutions:
         own = {"lr": parameters.muon_learning_rate, "muon": parameters.momentum}
+        own["ahead"] = parameters.nesterov
         plain = {"momentum": 0.0, "weight_decay": 0.0, "nesterov": False}
         groups.append({"params": convolutions} | own | plain)
     return (Muon if convolutions else SGD)(

@@ -45,6 +45,7 @@ def precision_of(
     capability: tuple[int, int] | None,
     instructions: Iterable[str] = (),
     processor: str = "",
+    backbone: str = "",
 ) -> Precision:
     """Return the precision of the forward pass.
 
@@ -53,6 +54,7 @@ def precision_of(
         capability: The GPU's compute capability; None on a CPU.
         instructions: What the CPU can do, by PyTorch's names.
         processor: The CPU's name.
+        backbone: ``student.backbone``, where it is the student that is trained.
     """
     if asked == "float32":
         return Precision(None, "as asked for")
@@ -68,10 +70,14 @@ def precision_of(
     elif found == "avx512_bf16" and "Intel" in processor:
         # AMD's doubles the rate; Intel means amx_bf16 for that, which virtual machines may hide.
         drawback = "has Intel's avx512_bf16 without amx_bf16"
-    elif asked == "bfloat16":
-        return Precision(torch.bfloat16, "as asked for")
     else:
-        return Precision(torch.bfloat16, f"{what} computes in it ({found})")
+        reason = f"{what} computes in it ({found})"
+        if asked == "bfloat16":
+            return Precision(torch.bfloat16, f"as asked for; {reason}")
+        if capability is None and backbone.startswith("timm/"):
+            # (depthwise convolutions: MobileNet's step takes 2.6 times as long, ConvNeXt's as long)
+            return Precision(None, "few of timm's networks are faster in bfloat16 on a CPU")
+        return Precision(torch.bfloat16, reason)
     reason = f"{what} {drawback}, which is slower than float32"
     if asked == "bfloat16":
         return Precision(torch.bfloat16, f"as asked for, but {reason}", slower=True)
@@ -103,10 +109,11 @@ class Policy:
     slower: bool = field(default=False, repr=False)
 
     @classmethod
-    def of(cls, parameters: ComputeParameters) -> Policy:
+    def of(cls, parameters: ComputeParameters, backbone: str = "") -> Policy:
         """Return the policy that ``parameters`` ask for on this machine.
 
-        ``auto`` takes the GPU where there is one, and bfloat16 where the hardware is faster in it.
+        ``auto`` takes the GPU where there is one, and bfloat16 where the hardware is faster in it,
+        for the student's network if its ``backbone`` is given.
 
         Raises:
             InputError: ``cuda`` is asked for and not there.
@@ -117,7 +124,8 @@ class Policy:
         capability = torch.cuda.get_device_capability() if on_gpu else None
         cpu = torch.cpu.get_capabilities()
         can = [name for name, has in cpu.items() if has]
-        precision = precision_of(parameters.precision, capability, can, cpu.get("cpu_name", ""))
+        asked, name = parameters.precision, cpu.get("cpu_name", "")
+        precision = precision_of(asked, capability, can, name, backbone)
         return cls(
             device=torch.device("cuda" if on_gpu else "cpu"),
             autocast=precision.autocast,

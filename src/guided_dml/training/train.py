@@ -64,7 +64,8 @@ def train_embedder(
     """
     student, seed = task.student, task.seed
     _check_shift(student.shift, *images.shape[2:])
-    policy, scale = Policy.of(compute), _scale(answers[rows], method, student.target_scale)
+    policy = Policy.of(compute, student.backbone)
+    scale = _scale(answers[rows], method, student.target_scale)
     width = student.gaussian_width * scale  # (it is in units of the targets as they were)
     scaled = student.model_copy(update={"gaussian_width": width})
     objective = method.objective(task._replace(student=scaled))

@@ -13,8 +13,8 @@ from guided_dml.types import Checkpoints, History, Tensors
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: The parameters student.* that a card tells: what a network is built from, and what it was shown.
-NETWORK = ("backbone", "stem", "embedding_dimension", "shift")
+#: The parameters student.* that a card tells: what a network is built from, and how it learned.
+NETWORK = ("backbone", "stem", "embedding_dimension", "shift", "average")
 
 
 def train_student(
@@ -92,7 +92,7 @@ def train_student(
         student={name: getattr(student, name) for name in NETWORK},
         unit_length=objective.normalise_embeddings,
         flip_average=flip_average,
-        target_scale=student.target_scale,
+        target_scale=student.target_scale if answers.is_floating_point() else None,
         weights=hash_of_weights(weights),
     )
     trained = weights, history, card
