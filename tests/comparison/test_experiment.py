@@ -59,8 +59,9 @@ def newest(project: Path, name: str) -> Path:
 
 @pytest.mark.timeout(600)
 def test_every_run_is_computed_once_recorded_uploaded_and_reported(
-    project: Path, scheduler: str
+    project: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("guided_dml.comparison.experiment.CONVERGED", 1e6)
     outcome, said = compared(project, scheduler, "guided", "triplet", seeds=2)
     assert said[0] == "4 runs: 0 finished before, 4 to do"
     assert not outcome.failed
@@ -74,6 +75,11 @@ def test_every_run_is_computed_once_recorded_uploaded_and_reported(
     assert record["peak_memory_mb"] > 100
     assert {"torch", "kedro"} < set(record["libraries"])
     assert all(0 <= score <= 1 for score in record["scores"].values())
+    ratio = record["teacher"]["centre_ratio"]
+    (told,) = (line for line in said if "guided 1: MAP@R" in line)
+    assert f"GEMINI has not converged: ratio {ratio:.2f};" in told
+    assert not any("triplet" in line and "GEMINI" in line for line in said)
+    assert not json.loads(files["triplet seed_1"].read_text())["teacher"]
     assert not list(project.glob("data/06_models/digits/**/*.safetensors"))
     networks = project / "data/08_reporting/comparison/weights"
     assert len([*networks.rglob("weights.safetensors")]) == 4

@@ -26,6 +26,7 @@ from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.upload import Uploader
 from guided_dml.comparison.worker import compute, has_damaged_files, has_network
 from guided_dml.errors import InputError, counted
+from guided_dml.metrics.names import CONVERGED
 from guided_dml.parameters import validated
 from guided_dml.progress import progress_bar
 from guided_dml.robustness.protocol import check_protocol
@@ -72,7 +73,9 @@ class Outcome:
         """Count a run that is on the scoreboard, upload it, and return how it went."""
         self.finished.append(planned)
         self.upload(planned, record)
-        return f"MAP@R {100 * record.scores['map_at_r']:.2f} ({record.seconds:.0f} s)"
+        text = f"MAP@R {100 * record.scores['map_at_r']:.2f} ({record.seconds:.0f} s)"
+        ratio = record.teacher.get("centre_ratio", CONVERGED)
+        return text + f", GEMINI has not converged: ratio {ratio:.2f}" * (ratio < CONVERGED)
 
     def upload(self, planned: Run, record: RunRecord) -> None:
         """Upload the scores of a run, and what was measured of it."""

@@ -118,6 +118,7 @@ class RunRecord(Placed):
 
     Attributes:
         images_seen: What was trained on, an image as often as it was seen.
+        teacher: How far the teacher has converged (``gemini_scores``); empty where there is none.
     """
 
     data_set: str
@@ -125,6 +126,7 @@ class RunRecord(Placed):
     method: str
     seed: int
     scores: dict[str, Share]
+    teacher: dict[str, float] = Field(default_factory=dict)
     images_seen: dict[Literal["student", "teacher"], int]
     seconds: Annotated[float, Field(ge=0)]
     resumed: bool = False

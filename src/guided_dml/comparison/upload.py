@@ -39,7 +39,8 @@ class Uploader:
             for module, measured in modules.items()
             for name, value in measured.scores.items()
         }
-        self._attempt(lambda: self._upload(record, record.scores | of_modules))
+        teacher = {f"gemini_scores.{name}": value for name, value in record.teacher.items()}
+        self._attempt(lambda: self._upload(record, record.scores | teacher | of_modules))
 
     def _attempt(self, work: Callable[[], None]) -> None:
         if not self._working:

@@ -100,11 +100,12 @@ def compute(project: str, planned: Run, store: bool = True, weights: bool = Fals
         parameters = context.config_loader["parameters"]
         if settings_key(validated(parameters), method, planned.data_version) != planned.settings:
             raise InputError(f"{project} is configured differently here than where it was planned")
+        teacher = ["gemini_scores"] if METHODS[method].follows_teacher else []
         start_peak_memory()
         begin = perf_counter()
         opened.run(
             pipeline_names=way(method),
-            to_outputs=[f"{method}.scores"],
+            to_outputs=[f"{method}.scores", *teacher],
             load_versions=planned.versions,
             runner=runner,
         )
@@ -157,6 +158,7 @@ def _record(
             "method": planned.method,
             "seed": planned.seed,
             "scores": results[f"{planned.method}.scores"],
+            "teacher": results.get("gemini_scores", {}),
             "images_seen": {
                 part: int(results[name]["images_seen"].iloc[-1]) if name in results else 0
                 for part, name in histories.items()

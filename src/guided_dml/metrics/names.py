@@ -14,3 +14,6 @@ SCORES = (*SHOWN, "recall_at_2", "recall_at_4", "recall_at_8", "accuracy")
 
 #: Ends the names of the scores that a run with flip averaging would have without it.
 WITHOUT_FLIP_AVERAGE = "_without_flip_average"
+
+#: A teacher whose ratio of the distances between and within classes is lower is warned of.
+CONVERGED = 3.0

@@ -79,6 +79,7 @@ def embed_by_class(
     """
     gemini.eval()
     own, parts, size = labels[indices], [], CLASS_BATCH[policy.device.type]
+    one_shape = policy.device.type == "cuda"  # (cuDNN looks for what is fastest, shape by shape)
     with (
         policy.active(),
         torch.no_grad(),
@@ -86,6 +87,8 @@ def embed_by_class(
     ):
         for label in own.unique().tolist():
             for rows in indices[own == label].split(size):
-                parts.append(gemini(images.take(rows.to(policy.device)), label))
+                filled = torch.cat([rows, rows[:1].expand((size - len(rows)) * one_shape)])
+                found = gemini(images.take(filled.to(policy.device)), label)
+                parts.append(found[: len(rows)])
                 bar.update(len(rows))
         return torch.cat(parts).cpu()[own.argsort(stable=True).argsort()]

@@ -6,15 +6,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from guided_dml.blocks import ComputeParameters, GeminiParameters, PageParameters
+from guided_dml.metrics.names import CONVERGED
 from guided_dml.types import Figure, History, Plot, Tensors
 
 if TYPE_CHECKING:
     from guided_dml.figures.plane import Points
 
 logger = logging.getLogger(__name__)
-
-#: A lower ratio of the distances between and within classes is warned of.
-CONVERGED = 3.0
 
 
 def embed_with_gemini(
