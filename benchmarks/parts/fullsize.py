@@ -176,7 +176,8 @@ def classes_row(classes: int) -> list[str]:
     model = Gemini.seeded(0, (1, 28, 28), classes, settings, 2)
     weights = sum(weight.numel() for weight in model.parameters())
     stream = model.streams[0]
-    least = pairs * limit(stream, images[:96].float(), torch.bfloat16)
+    precision = Policy.of(ComputeParameters(**BASE["compute"])).autocast or torch.float32
+    least = pairs * limit(stream, images[:96].float(), precision)
     return [
         f"{classes:,}",
         f"{every:,}",

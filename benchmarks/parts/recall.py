@@ -113,7 +113,7 @@ def ours(images: Images, epochs: int) -> tuple[list[str], float]:
         images=images.pixels,
         rows=images.train,
         normalisation=NORMALISATION,
-        compute=ComputeParameters(**BASE["compute"]),
+        compute=ComputeParameters(**BASE["compute"] | {"precision": "bfloat16"}),
         checkpoints=None,
     )
     minutes = clock.minutes()
