@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from guided_dml.metrics.duplicates import CONTRAST, find_duplicates, near_pairs, shrunk
+from guided_dml.training.policy import Policy
 
 CPU = torch.device("cpu")
 
@@ -46,11 +47,11 @@ def test_near_pairs_are_those_of_a_slow_version() -> None:
     np.testing.assert_allclose(distances, apart[pairs[:, 0], pairs[:, 1]])
 
 
-def test_planted_duplicates_are_found_and_nothing_else() -> None:
+def test_planted_duplicates_are_found_and_nothing_else(policy: Policy) -> None:
     train, test = noise(80), noise(20, seed=2)
     test[3], train[10], test[7] = train[5], train[11], nearly(train[20:21])[0]
     train[30:33] = nearly(train[29:30].repeat(3, 1, 1, 1))
-    found = find_duplicates([train, test], 5, 0.5, CPU)
+    found = find_duplicates([train, test], 5, 0.5, policy.device)
     assert groups_of(found) == {
         frozenset(group) for group in ({5, 83}, {10, 11}, {20, 87}, {29, 30, 31, 32})
     }
@@ -62,9 +63,9 @@ def test_planted_duplicates_are_found_and_nothing_else() -> None:
     assert set(found["closest"][alone].tolist()) == set(found["distance"][alone].tolist()) == {-1}
 
 
-def test_more_duplicates_than_neighbours_do_not_hide_each_other() -> None:
+def test_more_duplicates_than_neighbours_do_not_hide_each_other(policy: Policy) -> None:
     images = torch.cat([noise(50), nearly(noise(1, seed=5).repeat(30, 1, 1, 1), 6)])
-    found = groups_of(find_duplicates([images], 5, 0.5, CPU))
+    found = groups_of(find_duplicates([images], 5, 0.5, policy.device))
     assert frozenset().union(*found) == set(range(50, 80))
     assert min(map(len, found)) > 5
 

@@ -17,17 +17,22 @@ from guided_dml.training.checkpoints import Checkpoint, CheckpointStore, fingerp
 from guided_dml.training.fit import fit
 from guided_dml.training.policy import Policy
 
+CPU = torch.device("cpu")
+
 
 class KilledError(Exception):
     pass
 
 
 def train(
-    parameters: StudentParameters, checkpoint: Checkpoint | None, killed_at: int | None = None
+    parameters: StudentParameters,
+    checkpoint: Checkpoint | None,
+    killed_at: int | None = None,
+    device: torch.device = CPU,
 ) -> tuple[dict[str, Tensor], Any, int]:
     """Train a small network with batch-norm; return its state, history and steps."""
     source = torch.Generator().manual_seed(0)
-    inputs, targets = (torch.randn(22, n, generator=source) for n in (3, 2))
+    inputs, targets = (torch.randn(22, n, generator=source).to(device) for n in (3, 2))
     with torch.random.fork_rng():
         torch.manual_seed(1)
         hidden = nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2)
@@ -36,23 +41,22 @@ def train(
             convolution = Convolution3x3(3, 8).to(memory_format=torch.channels_last)
             as_image = nn.Sequential(nn.Unflatten(1, (3, 1, 1)), convolution, nn.Flatten())
             model[0] = as_image
-    steps = 0
+    model, steps = model.to(device), 0
 
     def loss_of(model: nn.Sequential, batch: ImageBatch) -> Tensor:
         nonlocal steps
         steps += 1
         if steps == killed_at:
             raise KilledError
-        rows, sign = batch.rows, torch.ones(1)
+        rows, sign = batch.rows, torch.ones(1, device=device)
         if batch.view is not None:  # (any use of all that is drawn)
             sign = 1 - 2 * batch.view.mirrored[:, None] + 0.1 * batch.view.shifts[:, :1]
         loss: Tensor = (model(inputs[rows] * sign) - targets[rows]).square().mean()
         return loss
 
-    batches = RandomBatches(
-        torch.arange(22), 4, generator(0, "rows"), flip=parameters.flip, shift=parameters.shift
-    )
-    policy = Policy(torch.device("cpu"))
+    rows, views = torch.arange(22, device=device), {"flip": parameters.flip}
+    batches = RandomBatches(rows, 4, generator(0, "rows"), **views, shift=parameters.shift)
+    policy = Policy(device, deterministic=True)
     history = fit(model, loss_of, batches, parameters, policy, "student", checkpoint)
     return model.state_dict(), history, steps
 
@@ -77,17 +81,23 @@ MUON = FAST | {"muon_learning_rate": 0.1}
     ],
 )
 def test_a_killed_training_ends_as_if_never_killed(
-    parameters: Parameters, tmp_path: Path, schedule: str, momentum: float, pieces: dict[str, Any]
+    parameters: Parameters,
+    tmp_path: Path,
+    policy: Policy,
+    schedule: str,
+    momentum: float,
+    pieces: dict[str, Any],
 ) -> None:
     changes = {"schedule": schedule, "momentum": momentum, "epochs": 7, "plateau_patience": 0}
     changes |= pieces
     settings = parameters.student.model_copy(update=changes)
-    state, history, steps = train(settings, None)
+    state, history, steps = train(settings, None, device=policy.device)
     for killed_at in (1, 4, 6, 7, 20, steps):
         store = CheckpointStore(tmp_path / str(killed_at), interval=0)
         with pytest.raises(KilledError):
-            train(settings, store.of("x", settings), killed_at)
-        resumed, its_history, done = train(settings, store.of("x", settings))
+            train(settings, store.of("x", settings), killed_at, policy.device)
+        given = store.of("x", settings)
+        resumed, its_history, done = train(settings, given, device=policy.device)
         assert done == steps - (killed_at - 1) // 6 * 6  # (6 steps an epoch)
         assert its_history.equals(history)
         for name, value in state.items():
