@@ -100,6 +100,14 @@ def test_an_error_is_one_message_without_a_traceback(
     assert not list((project / "data").rglob("*.*"))
 
 
+def test_what_a_step_refuses_is_told_once(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    asked = "data.imbalance_factor=1000,tracking=false"
+    result = kedro(project, "run", "--pipelines=ingestion", "--params", asked)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: data.imbalance_factor: 1000 given; class ")
+    assert "imbalance_factor" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -15,6 +15,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from guided_dml.errors import InputError
 from guided_dml.lineage import stored_files
 from guided_dml.metrics.names import SHOWN, WITHOUT_FLIP_AVERAGE
 from guided_dml.robustness.names import OUTCOMES
@@ -30,6 +31,8 @@ class ProgressHooks:
         self._catalog: CatalogProtocol[Any, Any]
         self._steps = self._done = 0
         self._started = 0.0
+        # (it would tell what a step refuses as well, above the command line and with all inputs)
+        logging.getLogger("kedro.pipeline.node").addFilter(_is_no_refusal)
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -136,6 +139,10 @@ class ProgressHooks:
                 *(f"\nLook:     {os.path.relpath(path)}" for path in pages),
             ]
         )
+
+
+def _is_no_refusal(_: logging.LogRecord) -> bool:
+    return not isinstance(sys.exc_info()[1], InputError)
 
 
 def _row(scores: dict[str, float], ending: str = "") -> str:
