@@ -80,13 +80,12 @@ class Outcome:
     def upload(self, planned: Run, record: RunRecord) -> None:
         """Upload the scores of a run, and what was measured of it."""
         plan = self.plan_of(planned)
-        places = {planned.method: planned.id, PIXELS: pixels_place(plan.about)}
-        modules = {
-            dataset_of(method, module).removeprefix(f"{planned.method}."): found
-            for method, place in places.items()
-            for module, found in measured(self.project, place, plan.about.robustness).items()
-        }
-        self.uploaders[plan.about.id].add(record, modules)
+        modules, pixels = (
+            measured(self.project, place, plan.about.robustness)
+            for place in (planned.id, pixels_place(plan.about))
+        )
+        beside = {dataset_of(PIXELS, module): found for module, found in pixels.items()}
+        self.uploaders[plan.about.id].add(record, modules | beside)
 
     def measured(self, job: Measurement, records: list[Measured]) -> str:
         """Upload what was measured, and return how long it took."""

@@ -104,15 +104,14 @@ def measure(project: str, job: Measurement) -> list[Measured]:
         steps = steps_of(job.method, job.modules, without=() if job.of_pixels else (PIXELS,))
         runner, begin = InMemoryRunner(), perf_counter()
         runner.run(steps, catalog)
-        results = {name: kept.load() for name, kept in runner.results.items()}
         records = [
             Measured(
                 place=job.place,
                 module=module,
                 key=key,
-                scores=results[dataset_of(job.method, module)],
+                scores=runner.results[dataset_of(job.method, module)].load(),
                 seconds=round(perf_counter() - begin, 2),
-                images=_hashes(results, module),
+                images=_hashes(runner.results, module),
                 libraries=library_versions(),
                 git=GitState.model_validate(git),
                 finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -125,11 +124,11 @@ def measure(project: str, job: Measurement) -> list[Measured]:
 
 def _hashes(results: dict[str, Any], module: str) -> dict[str, str]:
     """Return the hashes of the sets that were made for a module."""
-    made = [results[report] for report in REPORTS.get(module, []) if report in results]
     return {
         name: told["sha256"]
-        for report in made
-        for name, told in report.items()
+        for report in REPORTS.get(module, [])
+        if report in results
+        for name, told in results[report].load().items()
         if isinstance(told, dict)
     }
 

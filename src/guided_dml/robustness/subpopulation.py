@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,6 +64,12 @@ def subpopulation_scores(reference: Tensors, query: Tensors, split_seed: int) ->
         found = _summary(recalls, order, thirds=True)
         scores |= {f"{name}.long_tail_{factor}": value for name, value in found.items()}
     return scores
+
+
+def factors_left_out(scores: Container[str]) -> str:
+    """Return the imbalance factors that scores lack, told; empty if there are all."""
+    lacking = [n for n in IMBALANCE_FACTORS if f"recall_at_1.long_tail_{n}" not in scores]
+    return ", ".join(map(str, lacking))
 
 
 def _summary(recalls: dict[int, float], order: list[int], *, thirds: bool) -> dict[str, float]:

@@ -90,8 +90,11 @@ def optimiser_of(model: nn.Module, parameters: TrainingParameters, name: str) ->
             {"params": [weight for weight in others if weight.ndim <= 1], "weight_decay": 0.0},
         ]
     if convolutions:
-        own = {"lr": parameters.muon_learning_rate, "muon": parameters.momentum}
-        own["ahead"] = parameters.nesterov
+        own = {
+            "lr": parameters.muon_learning_rate,
+            "muon": parameters.momentum,
+            "ahead": parameters.nesterov,
+        }
         plain = {"momentum": 0.0, "weight_decay": 0.0, "nesterov": False}
         groups.append({"params": convolutions} | own | plain)
     return (Muon if convolutions else SGD)(

@@ -21,7 +21,7 @@ from guided_dml.pipelines.reporting.parts import (
 )
 from guided_dml.robustness.maps import RIVALS
 from guided_dml.robustness.names import FAMILIES, SEVERITIES
-from guided_dml.robustness.subpopulation import IMBALANCE_FACTORS, SMALLEST_TAIL
+from guided_dml.robustness.subpopulation import SMALLEST_TAIL, factors_left_out
 
 #: Scores by what a column of theirs is called.
 Columns = Mapping[str, str]
@@ -167,11 +167,10 @@ def _subpopulation(measured: Robustness) -> list[Table]:
             caption += " Head, middle and tail: thirds of the classes, by their references."
         of = {score + ending: title for score, title in columns.items()}
         tables += _table(measured, "subpopulation", caption, of)
-    stored = measured.scores("subpopulation")
-    too_long = [f"{one}" for one in IMBALANCE_FACTORS if f"{prefix}.long_tail_{one}" not in stored]
+    too_long = factors_left_out(measured.scores("subpopulation"))
     if tables and too_long:
         tables[-1].notes.append(
-            f"No long-tailed gallery of factor {', '.join(too_long)}: its smallest class would "
+            f"No long-tailed gallery of factor {too_long}: its smallest class would "
             f"have fewer than {SMALLEST_TAIL} images."
         )
     return tables

@@ -116,17 +116,17 @@ def score_subpopulations(
 ) -> Scores:
     """Score the classes apart, with all references and with long-tailed ones."""
     from guided_dml.robustness.subpopulation import (
-        IMBALANCE_FACTORS,
         SMALLEST_TAIL,
+        factors_left_out,
         subpopulation_scores,
     )
 
     scores = subpopulation_scores(reference_embeddings, query_embeddings, split_seed)
-    left_out = [n for n in IMBALANCE_FACTORS if f"recall_at_1.long_tail_{n}" not in scores]
+    left_out = factors_left_out(scores)
     if left_out:
         logger.info(
             "no long-tailed gallery of factor %s: its last class would have fewer than %d images",
-            ", ".join(map(str, left_out)),
+            left_out,
             SMALLEST_TAIL,
         )
     named = {f"recall.{label}": f"recall.{name}" for label, name in enumerate(classes)}
