@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +20,14 @@ def policy(
     precision: str = "auto",
     deterministic: bool = False,
     threads: int | None = None,
+    compiled: bool = False,
 ) -> Policy:
     values = {
         "device": device,
         "precision": precision,
         "deterministic": deterministic,
         "threads": threads,
+        "compiled": compiled,
     }
     return Policy.of(ComputeParameters.model_validate(values))
 
@@ -142,3 +146,29 @@ def test_a_policy_tells_threads_and_hardware_apart() -> None:
     assert fingerprint(one) != fingerprint(two)
     assert fingerprint(one) != fingerprint(replace(one, hardware="another processor, 1 threads"))
     assert fingerprint(one) == fingerprint(policy(threads=1))
+
+
+def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(InputError, match=r"compute\.compiled: no C\+\+ compiler 'no-such-compiler'"):
+        policy(compiled=True)
+    assert not policy().compiled
+
+
+@pytest.mark.skipif(not shutil.which(os.environ.get("CXX") or "g++"), reason="no compiler")
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_compiled_network_trains_its_own_weights_alike(device: str) -> None:
+    values = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)).to(device)
+    trained = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.GELU()).to(device)
+        optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
+        embedded = policy(device, "float32", compiled=compiled).quickened(network)
+        for some in (values, values[:5]):  # (an epoch's last batch is of another shape)
+            optimiser.zero_grad()
+            embedded(some).square().sum().backward()
+            optimiser.step()
+        assert (embedded is network) is not compiled
+        trained.append(network[0].weight.detach())
+    torch.testing.assert_close(*trained)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -116,10 +117,16 @@ class Policy:
         for the student's network if its ``backbone`` is given.
 
         Raises:
-            InputError: ``cuda`` is asked for and not there.
+            InputError: ``cuda`` is asked for and not there, or to compile without a compiler.
         """
         if parameters.device == "cuda" and not torch.cuda.is_available():
             raise InputError("compute.device: no CUDA GPU is at hand; use 'auto' or 'cpu'")
+        compiler = os.environ.get("CXX") or "g++"  # (as PyTorch looks for it)
+        if parameters.compiled and not shutil.which(compiler):
+            raise InputError(
+                f"compute.compiled: no C++ compiler {compiler!r} is at hand; install one, name "
+                "it in the environment variable CXX, or give compute.compiled=false"
+            )
         on_gpu = parameters.device != "cpu" and torch.cuda.is_available()
         capability = torch.cuda.get_device_capability() if on_gpu else None
         cpu = torch.cpu.get_capabilities()
