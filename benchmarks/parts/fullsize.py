@@ -173,7 +173,7 @@ def classes_row(classes: int) -> list[str]:
         )
         seconds.append(perf_counter() - begin)
     epoch = (seconds[1] - seconds[0]) / 2 / timed * pairs
-    model = Gemini.seeded(0, (1, 28, 28), classes, settings, 2)
+    model = Gemini(0, (1, 28, 28), classes, settings, 2)
     weights = sum(weight.numel() for weight in model.parameters())
     stream = model.streams[0]
     precision = Policy.of(ComputeParameters(**BASE["compute"])).autocast or torch.float32

@@ -107,7 +107,7 @@ def gemini_row(side: int) -> list[str]:
     pairs = [(i, j) for i in range(10) for j in range(10) if i != j]
     rows = torch.randint(0, 2_000, (3, 90, 32), generator=torch.Generator().manual_seed(0))
     triplets = dict(zip(("anchors", "positives", "negatives"), rows, strict=True))
-    naive = plain(Gemini.seeded(0, shape, 10, settings, 2))
+    naive = plain(Gemini(0, shape, 10, settings, 2))
     optimiser = SGD(naive.parameters(), lr=1e-3)
 
     def loss_from(model: Gemini, same: Tensor, other: Tensor, classes: tuple[int, int]) -> Tensor:
@@ -124,7 +124,7 @@ def gemini_row(side: int) -> list[str]:
             loss.backward()
             optimiser.step()
 
-    model = POLICY.place(Gemini.seeded(0, shape, 10, settings, 2))
+    model = POLICY.place(Gemini(0, shape, 10, settings, 2))
     resident = DeviceImages(images, NORMALISATION, POLICY.device)
     batches = TripletBatches(triplets | {"classes": torch.tensor(pairs)}, POLICY.device)
 

@@ -7,26 +7,30 @@ from guided_dml.errors import InputError
 from guided_dml.models.gemini import Gemini
 from guided_dml.parameters import Parameters
 
+PAPER = {"kernel_size": 5, "padding": 0}
+
 
 @pytest.mark.parametrize(("side", "features"), [(28, 1024), (32, 1600), (16, 64)])
-def test_streams_of_the_paper_have_its_sizes(side: int, features: int) -> None:
-    gemini = Gemini((1, side, side), classes=2)
+def test_streams_of_the_paper_have_its_sizes(
+    parameters: Parameters, side: int, features: int
+) -> None:
+    gemini = Gemini(0, (1, side, side), 2, parameters.gemini.model_copy(update=PAPER), 2)
     assert gemini.local(torch.zeros(3, 1, side, side), 1).shape == (3, features)
 
 
-def test_digits_fit_with_padded_kernels() -> None:
-    gemini = Gemini((1, 8, 8), classes=2, kernel_size=3, padding=1, embedding_dimension=5)
+def test_digits_fit_with_padded_kernels(parameters: Parameters) -> None:
+    gemini = Gemini(0, (1, 8, 8), 2, parameters.gemini, 5)
     assert gemini(torch.zeros(4, 1, 8, 8), 1).shape == (4, 5)
 
 
-def test_images_too_small_say_what_to_change() -> None:
+def test_images_too_small_say_what_to_change(parameters: Parameters) -> None:
     with pytest.raises(InputError, match=r"8x8 pixels .* gemini.kernel_size=5 .*gemini.padding=0"):
-        Gemini((1, 8, 8), classes=2)
+        Gemini(0, (1, 8, 8), 2, parameters.gemini.model_copy(update=PAPER), 2)
 
 
 def test_same_seed_same_weights(parameters: Parameters) -> None:
     def weights(seed: int) -> torch.Tensor:
-        model = Gemini.seeded(seed, (1, 8, 8), 3, parameters.gemini, 2)
+        model = Gemini(seed, (1, 8, 8), 3, parameters.gemini, 2)
         return torch.cat([value.flatten() for value in model.state_dict().values()])
 
     assert weights(0).equal(weights(0))

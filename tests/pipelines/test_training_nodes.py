@@ -121,7 +121,7 @@ def test_gemini_is_trained_on_each_pairs_own_streams(
     train, normalisation, triplets = (inputs[n] for n in ("train", "normalisation", "triplets"))
     _, history = taught(inputs, parameters, settings, raw_pixels=raw_pixels)
     images = train["images"].float() if raw_pixels else normalised(train, normalisation)
-    model = Gemini.seeded(5, (1, 8, 8), 3, settings, 2)
+    model = Gemini(5, (1, 8, 8), 3, settings, 2)
     losses = []
     for row, (same, other) in enumerate(triplets["classes"].tolist()):
         with torch.no_grad():
@@ -208,7 +208,7 @@ def test_a_hundred_classes_are_told_apart(
 def test_teacher_embeddings_are_those_of_the_stored_weights(
     inputs: dict[str, Any], parameters: Parameters
 ) -> None:
-    model = Gemini.seeded(1, (1, 8, 8), 3, parameters.gemini, 2)
+    model = Gemini(1, (1, 8, 8), 3, parameters.gemini, 2)
     train, normalisation, split = (inputs[n] for n in ("train", "normalisation", "split"))
     teacher = embed_with_gemini(
         model.state_dict(),

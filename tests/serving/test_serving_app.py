@@ -19,12 +19,11 @@ from starlette.testclient import TestClient
 
 from exported import export_files
 from guided_dml.blocks import InferenceParameters
-from guided_dml.figures.plane import to_plane
 from guided_dml.serving import app as serving_app
 from guided_dml.serving.app import create_app
 from guided_dml.serving.export import Export
 from guided_dml.serving.guard import BYTES
-from guided_dml.serving.model import ServedModel, png, principal_plane
+from guided_dml.serving.model import ServedModel, png
 from guided_dml.serving.server import open_model
 from names import NAMES
 
@@ -231,16 +230,6 @@ def test_the_map_has_every_training_image_at_its_place(
     assert content["classes"] == model.predictor.card.classes
     answer = client.post("/predict", content=model.thumbnail(3)).json()
     assert answer["place"] == answer["embedding"]
-
-
-@pytest.mark.parametrize("dimension", [1, 2, 5])
-def test_the_plane_is_that_of_the_figures(dimension: int) -> None:
-    embeddings = np.random.default_rng(0).normal(size=(50, dimension)) * np.arange(1, dimension + 1)
-    centre, axes, titles = principal_plane(embeddings)
-    arrays = {"embeddings": embeddings.astype(np.float32), "labels": np.zeros(50, int)}
-    (drawn,) = to_plane({"gallery": arrays}, 50)
-    assert np.abs((embeddings - centre) @ axes - drawn.xy).max() < 1e-4
-    assert titles == [title for title in drawn.axes if title]
 
 
 def test_colour_thumbnails_are_shown_in_colour() -> None:

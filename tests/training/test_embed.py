@@ -47,10 +47,13 @@ def test_batch_statistics_are_those_of_consecutive_thirtieths(
 
 
 def test_teacher_embeds_the_asked_images_in_their_order(
-    images: DeviceImages, policy: Policy, monkeypatch: pytest.MonkeyPatch
+    images: DeviceImages,
+    policy: Policy,
+    parameters: Parameters,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(CLASS_BATCH, policy.device.type, 2)
-    gemini = policy.place(Gemini((1, 8, 8), classes=4, kernel_size=3, padding=1))
+    gemini = policy.place(Gemini(0, (1, 8, 8), 4, parameters.gemini, 2))
     labels = 2 * (torch.arange(70) % 2) + 1  # (no image of class 0 or 2)
     indices = torch.tensor([69, 0, 33, 34, 2, 5, 7])
     embeddings = embed_by_class(gemini, images, labels, indices, policy)

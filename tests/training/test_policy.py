@@ -150,7 +150,9 @@ def test_a_policy_tells_threads_and_hardware_apart() -> None:
 
 def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(InputError, match=r"compute\.compiled: no C\+\+ compiler 'no-such-compiler'"):
+    with pytest.raises(
+        InputError, match=r"compute\.compiled: no C\+\+ compiler 'no-such-compiler'"
+    ):
         policy(compiled=True)
     assert not policy().compiled
 
@@ -162,13 +164,14 @@ def test_a_compiled_network_trains_its_own_weights_alike(device: str) -> None:
     trained = []
     for compiled in (False, True):
         torch.manual_seed(0)
-        network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.GELU()).to(device)
+        first = torch.nn.Linear(3, 4)
+        network = torch.nn.Sequential(first, torch.nn.GELU()).to(device)
         optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
         embedded = policy(device, "float32", compiled=compiled).quickened(network)
+        assert (embedded is network) is not compiled
         for some in (values, values[:5]):  # (an epoch's last batch is of another shape)
             optimiser.zero_grad()
             embedded(some).square().sum().backward()
             optimiser.step()
-        assert (embedded is network) is not compiled
-        trained.append(network[0].weight.detach())
+        trained.append(first.weight.detach())
     torch.testing.assert_close(*trained)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -57,14 +58,14 @@ class Outcome:
 
     Attributes:
         project: The project's folder.
-        plans: Of the comparison.
-        uploaders: Where finished runs are uploaded, by the places of the plans' reports.
+        plans: Of the comparison, by their places.
+        uploaders: Where finished runs are uploaded, likewise.
         finished: Runs on the scoreboard, those of earlier commands among them.
         failed: What could not be computed or measured, and its error.
     """
 
     project: Path
-    plans: list[Plan]
+    plans: dict[str, Plan]
     uploaders: dict[str, Uploader]
     finished: list[Run] = field(default_factory=list)
     failed: list[tuple[Run | Measurement, str]] = field(default_factory=list)
@@ -79,7 +80,7 @@ class Outcome:
 
     def upload(self, planned: Run, record: RunRecord) -> None:
         """Upload the scores of a run, and what was measured of it."""
-        plan = self.plan_of(planned)
+        plan = self.plans[planned.place]
         modules, pixels = (
             measured(self.project, place, plan.about.robustness)
             for place in (planned.id, pixels_place(plan.about))
@@ -93,10 +94,6 @@ class Outcome:
         if record:
             self.upload(job.run, record)
         return f"measured ({records[-1].seconds:.0f} s)"
-
-    def plan_of(self, planned: Run) -> Plan:
-        """Return the plan that a run belongs to."""
-        return next(plan for plan in self.plans if planned.place == plan.about.id)
 
 
 def compare(
@@ -179,7 +176,7 @@ def _report(project: Path, plans: list[Plan], say: Say) -> None:
 
 def _run_missing(project: Path, plans: list[Plan], how: How, say: Say) -> Outcome:
     uploaders = {plan.about.id: Uploader(project, plan) for plan in plans}
-    outcome = Outcome(project, plans, uploaders)
+    outcome = Outcome(project, {plan.about.id: plan for plan in plans}, uploaders)
     missing = _missing(outcome, how, say)
     to_measure = sum(len(_jobs(outcome, missing, how, pixels)) for pixels in (True, False))
     if missing or to_measure:
@@ -187,22 +184,24 @@ def _run_missing(project: Path, plans: list[Plan], how: How, say: Say) -> Outcom
         threads = max(planned.parameters["compute"]["threads"] for planned in runs)
         most = max(len(missing), to_measure)
         with cluster(how.workers, how.scheduler, most, threads) as client:
-            train = (str(project), True, how.weights)
-            _work_off(client, compute, missing, train, outcome, outcome.add, say)
+            train = partial(compute, str(project), weights=how.weights)
+            _work_off(client, train, missing, outcome, outcome.add, say)
             for pixels in (True, False):
                 jobs = _jobs(outcome, [], how, pixels)
                 # (where raw pixels could not be measured, that was told, and nothing else can be)
                 jobs = [job for job in jobs if pixels or job.modules.keys() <= job.pixels.keys()]
-                _work_off(client, measure, jobs, (str(project),), outcome, outcome.measured, say)
+                _work_off(
+                    client, partial(measure, str(project)), jobs, outcome, outcome.measured, say
+                )
     return outcome
 
 
 def _missing(outcome: Outcome, how: How, say: Say) -> list[Run]:
     """Return the runs that have to be computed, and count those that have not."""
     missing, lacking, without, damaged = [], [], [], []
-    for planned in [run for plan in outcome.plans for run in plan.runs]:
+    for planned in [run for plan in outcome.plans.values() for run in plan.runs]:
         record = finished(outcome.project, planned.id)
-        keys = outcome.plan_of(planned).about.robustness
+        keys = outcome.plans[planned.place].about.robustness
         known = measured(outcome.project, planned.id, {one: keys[one] for one in how.modules})
         bare = len(known) < len(how.modules) and not has_network(outcome.project, planned)
         broken = has_damaged_files(outcome.project, planned)
@@ -233,8 +232,8 @@ def _missing(outcome: Outcome, how: How, say: Say) -> list[Run]:
 def _jobs(outcome: Outcome, missing: list[Run], how: How, pixels: bool) -> list[Measurement]:
     """Return what is to be measured, of raw pixels or of runs, those still missing included."""
     jobs: list[Measurement] = []
-    for plan in outcome.plans:
-        runs = [run for run in [*outcome.finished, *missing] if outcome.plan_of(run) is plan]
+    for place, plan in outcome.plans.items():
+        runs = [run for run in [*outcome.finished, *missing] if run.place == place]
         runs = [run for run in runs if run in missing or has_network(outcome.project, run)]
         jobs += measurements(outcome.project, plan.about, runs, how.modules, pixels)
     return jobs
@@ -242,18 +241,16 @@ def _jobs(outcome: Outcome, missing: list[Run], how: How, pixels: bool) -> list[
 
 def _work_off(
     client: Client,
-    work: Callable[..., Any],
+    work: Callable[[_Job], Any],
     jobs: list[_Job],
-    arguments: tuple[Any, ...],
     outcome: Outcome,
     ended_well: Callable[[_Job, Any], str],
     say: Say,
 ) -> None:
-    """Do work on the cluster, its arguments the project, the job and the rest; say how it went."""
+    """Do the jobs on the cluster, and say how each went."""
     if not jobs:
         return
-    project, *rest = arguments
-    sent = ((job, (project, job, *rest)) for job in jobs)
+    sent = ((job, (job,)) for job in jobs)
     begin = monotonic()
     with progress_bar("comparison", len(jobs), unit="runs") as bar:
         for ended, (job, result, error) in enumerate(each(client, work, sent), start=1):

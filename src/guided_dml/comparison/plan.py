@@ -12,7 +12,7 @@ from kedro.io import DatasetError, Version
 from kedro.runner import SequentialRunner
 
 from guided_dml.comparison.measurements import UNSEEN, module_keys
-from guided_dml.comparison.records import About, hash_of, place, set_of, settings_key
+from guided_dml.comparison.records import About, hash_of, place, settings_key
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.tuned import read_tuned, tuned_file
 from guided_dml.errors import InputError
@@ -39,7 +39,7 @@ class Run(NamedTuple):
     """One training and its scores.
 
     Attributes:
-        variant: What the parameters make of the data set.
+        place: The place of its comparison.
         settings: The key of everything else.
         data_version: Hash of the prepared data, and of the pretrained weights where there are any.
         parameters: What the session is given on top of the environment's parameters.
@@ -47,7 +47,7 @@ class Run(NamedTuple):
     """
 
     data_set: str
-    variant: str
+    place: str
     protocol: str
     method: str
     seed: int
@@ -57,19 +57,14 @@ class Run(NamedTuple):
     versions: dict[str, str]
 
     @property
-    def place(self) -> str:
-        """The place of its comparison."""
-        return f"{set_of(self.data_set, self.variant)}/{self.protocol}"
-
-    @property
     def id(self) -> str:
         """The run's place on the scoreboard."""
         return place(self.place, self.method, self.settings, self.seed)
 
     @property
     def name(self) -> str:
-        """Data set, method and seed."""
-        return f"{set_of(self.data_set, self.variant)} {self.method} {self.seed}"
+        """Data set, what the parameters make of it, method and seed."""
+        return f"{self.place.rpartition('/')[0]} {self.method} {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -125,8 +120,8 @@ def plan_data_set(
         tuned = _tuned(project, shared.recipe, data_set, methods) if protocol == "tuned" else {}
         on_top = {method: merged(tuned.get(method, {}), quiet, common) for method in METHODS}
         pin(catalog, version)
-        about = _about(catalog, data_set, protocol, shared, parameters, on_top, modules)
-        about = about.model_copy(update={"given": dict(flat(overrides))})
+        given = {"data_set": data_set, "protocol": protocol, "given": dict(flat(overrides))}
+        about = _about(catalog, shared, parameters, on_top, modules, given)
         queries = shared.evaluation.split
         images = {f"{data_set}/{about.data_version}/{queries}": _shown_images(catalog, queries)}
         catalog.save("scoreboard_images", images)
@@ -136,7 +131,7 @@ def plan_data_set(
     runs = [
         Run(
             data_set=data_set,
-            variant=about.variant,
+            place=about.id,
             protocol=protocol,
             method=method,
             seed=seed,
@@ -153,12 +148,11 @@ def plan_data_set(
 
 def _about(
     catalog: Any,
-    data_set: str,
-    protocol: str,
     shared: Parameters,
     parameters: Nested,
     on_top: dict[str, Nested],
     modules: Sequence[str],
+    given: dict[str, Any],
 ) -> About:
     """Return what the report has to know; ``on_top`` are the parameters of each method's own."""
     queries = shared.evaluation.split
@@ -170,20 +164,17 @@ def _about(
         method: settings_key(validated(merged(parameters, layer)), method, data_version)
         for method, layer in on_top.items()
     }
-    about = About.model_validate(
+    return About.model_validate(
         {
-            "data_set": data_set,
-            "protocol": protocol,
+            **given,
             "settings": keys,
             "classes": catalog.load("classes"),
             "data_version": data_version,
             "parameters": shared,
             # (of the test images, which nothing else stands beside)
             "pixel_scores": catalog.load("pixel_scores") if queries == "test" else {},
+            "robustness": module_keys(catalog, shared, data_version, modules),
         }
-    )
-    return about.model_copy(
-        update={"robustness": module_keys(catalog, shared, data_version, modules)}
     )
 
 

@@ -19,15 +19,13 @@ from numpy.typing import NDArray
 
 from guided_dml.figures.plane import image_title
 from guided_dml.figures.style import visible
+from guided_dml.inference.predictor import LONGEST_SIDE, thumbnail
 
 #: Findings on the page, the gravest: what is left out is in the table.
 MOST_SUSPECTS, MOST_GROUPS, MOST_MEMBERS = 200, 100, 12
 
 #: Characters of a file's name that are shown; all of it is told under the pointer.
 NAME = 48
-
-#: Pixels; larger images are shown smaller, by leaving rows and columns out.
-LARGEST_SIDE = 64
 
 #: Pixels; smaller images are stored exactly, as their neighbours on the sheet would run into them.
 EXACT_SIDE = 16
@@ -146,7 +144,7 @@ class _Sheet:
     """All pictures of a page in one."""
 
     def __init__(self, numbers: list[int], image: Callable[[int], NDArray[np.uint8]]) -> None:
-        self._images = [_small(image(number)) for number in numbers] or [
+        self._images = [thumbnail(image(number)) for number in numbers] or [
             np.zeros((1, 1, 1), np.uint8)
         ]
         self._columns = int(np.ceil(np.sqrt(len(self._images))))
@@ -176,13 +174,8 @@ class _Sheet:
             "sheet": "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode(),
             "columns": str(self._columns),
             "ratio": f"{height / width:.6g}",
-            "rendering": "pixelated" if side <= LARGEST_SIDE // 2 else "auto",
+            "rendering": "pixelated" if side <= LONGEST_SIDE // 2 else "auto",
         }
-
-
-def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    step = -(-max(image.shape[1:]) // LARGEST_SIDE)
-    return image[:, ::step, ::step]
 
 
 def _text(name: str) -> str:

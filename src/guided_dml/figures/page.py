@@ -200,17 +200,15 @@ def _neighbours(choice: Choice, among: Choice, texts: dict[str, int]) -> dict[st
             "anew in this one"
         )
     count = len(among.points.labels)
-    if len(found.rows) != len(choice.points.labels) or not _within(found.rows, count):
+    rows = found.rows
+    inside = not rows.size or (int(rows.min()) >= 0 and int(rows.max()) < count)
+    if len(rows) != len(choice.points.labels) or not inside:
         raise InputError(f"{name}: its stored neighbours are not rows of {among.points.name}")
     return {
-        "count": found.rows.shape[1],
-        "rows": _numbers(found.rows.astype("<u4"), texts),
+        "count": rows.shape[1],
+        "rows": _numbers(rows.astype("<u4"), texts),
         "distances": _numbers(found.distances.astype("<f4"), texts),
     }
-
-
-def _within(rows: NDArray[np.int64], count: int) -> bool:
-    return not rows.size or (int(rows.min()) >= 0 and int(rows.max()) < count)
 
 
 def _in_steps(xy: NDArray[np.float32]) -> tuple[list[float], Array, Array]:

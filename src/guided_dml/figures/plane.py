@@ -12,6 +12,7 @@ from matplotlib.colors import hsv_to_rgb, to_hex
 from numpy.typing import NDArray
 
 from guided_dml.errors import InputError
+from guided_dml.inference.plane import principal_plane
 
 Array = NDArray[np.float32]
 
@@ -65,7 +66,7 @@ def to_plane(sets: Mapping[str, Mapping[str, Any]], most: int | None = None) -> 
         if not np.isfinite(arrays["embeddings"]).all():
             raise InputError(f"{name}: not all embeddings are finite; they cannot be drawn")
     first = next(iter(sets.values()))["embeddings"]
-    centre, axes, titles = _plane(np.asarray(first, np.float64))
+    centre, axes, titles = principal_plane(np.asarray(first))
     drawn = []
     for name, arrays in sets.items():
         total = len(arrays["labels"])
@@ -81,25 +82,6 @@ def to_plane(sets: Mapping[str, Mapping[str, Any]], most: int | None = None) -> 
 def evenly_spaced(total: int, most: int) -> NDArray[np.int64]:
     """Return at most so many of ``total`` rows, from the first to the last."""
     return np.linspace(0, total - 1, min(most, total)).round().astype(np.int64)
-
-
-def _plane(
-    embeddings: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, str]]:
-    """Return a centre [D], two axes [D, 2] and their names."""
-    dimension = embeddings.shape[1]
-    if dimension <= 2:
-        names = ("dimension 1", "dimension 2" if dimension == 2 else "")
-        return np.zeros(dimension), np.eye(dimension, 2), names
-    centre = embeddings.mean(0)
-    covariance = np.cov(embeddings - centre, rowvar=False)
-    variances, vectors = np.linalg.eigh(covariance)
-    shares = variances[::-1][:2] / (variances.sum() or 1)
-    first, second = (
-        f"principal component {rank} of {dimension} dimensions ({share:.0%} of the variance)"
-        for rank, share in enumerate(shares, start=1)
-    )
-    return centre, vectors[:, ::-1][:, :2], (first, second)
 
 
 def window(sets: Sequence[Points]) -> dict[str, tuple[float, float]]:

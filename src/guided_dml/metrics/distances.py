@@ -59,7 +59,7 @@ class Near(NamedTuple):
         sums = np.zeros(len(columns))
         if self.apart:
             rows, places = np.broadcast_to(rows, columns.shape), self.candidates[columns]
-            for at in _slices(len(columns), 8 * self.query.shape[1]):
+            for at in slices(len(columns), 8 * self.query.shape[1], BLOCK_BYTES):
                 # (in row order the sum adds up in an order that depends on D alone)
                 pairs = self.query[rows[at]], self.reference[places[at]]
                 sums[at] = (np.subtract(*pairs, dtype=np.float64, order="C") ** 2).sum(1)
@@ -103,7 +103,7 @@ class References(NamedTuple):
         if not many:  # (coordinate after coordinate, as they are read)
             points = np.subtract(exactly, centre, dtype=np.float64, order="F")
         self = cls(exactly, np.arange(len(exactly)), points, centre, np.empty(len(exactly)))
-        for at in _slices(len(exactly), 8 * len(centre)):
+        for at in slices(len(exactly), 8 * len(centre), BLOCK_BYTES):
             self.norms[at] = _norms(self.block(at, np.float64))
         return self
 
@@ -149,7 +149,7 @@ class References(NamedTuple):
         seen = np.subtract(query, self.centre, dtype=np.float64)
         lengths = (scale * (_norms(seen) - first)).astype(precision)[:, None]
         left, norms = (-2 * scale * seen).astype(precision), (scale * self.norms).astype(precision)
-        for at in _slices(len(norms), left.itemsize * sum(left.shape)):
+        for at in slices(len(norms), left.itemsize * sum(left.shape), BLOCK_BYTES):
             part = left @ self.block(at, precision).T
             part += lengths
             part += norms[at]
@@ -196,6 +196,7 @@ def _norms(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return norms
 
 
-def _slices(count: int, row_bytes: int) -> Iterator[slice]:
-    step = max(1, BLOCK_BYTES // row_bytes)
+def slices(count: int, row_bytes: int, most: int) -> Iterator[slice]:
+    """Yield slices of ``count`` rows of so many bytes each, of ``most`` bytes together."""
+    step = max(1, most // row_bytes)
     return (slice(start, start + step) for start in range(0, count, step))

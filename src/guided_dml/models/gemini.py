@@ -21,74 +21,49 @@ class Gemini(nn.Module):
 
     def __init__(
         self,
+        seed: int,
         image_shape: Sequence[int],
         classes: int,
-        *,
-        kernel_size: int = 5,
-        padding: int = 0,
-        hidden_units: int = 256,
-        embedding_dimension: int = 2,
+        parameters: GeminiParameters,
+        embedding_dimension: int,
     ) -> None:
-        """Build the streams and the head.
+        """Build the streams and the head, their weights drawn from ``seed``.
 
         Args:
+            seed: Of the initial weights.
             image_shape: Channels, height and width of the images.
             classes: Number of classes, C.
-            kernel_size: Side of the two convolutions of a stream, in pixels.
-            padding: Zero padding of each convolution, in pixels.
-            hidden_units: Width of the head's two hidden layers.
+            parameters: Kernel and padding of a stream's convolutions, hidden units of the head.
             embedding_dimension: D.
 
         Raises:
             InputError: The images are too small for two convolutions and two poolings.
         """
         super().__init__()
-        channels = image_shape[0]
-        side = [_after_stream(length, kernel_size, padding) for length in image_shape[1:]]
-        if min(side) < 1:
+        channels, *sides = image_shape
+        kernel, padding = parameters.kernel_size, parameters.padding
+        hidden = parameters.hidden_units
+        height, width = (_after_stream(length, kernel, padding) for length in sides)
+        if min(height, width) < 1:
             raise InputError(
                 f"images of {image_shape[1]}x{image_shape[2]} pixels are too small for GEMINI with "
-                f"gemini.kernel_size={kernel_size} and gemini.padding={padding}; "
+                f"gemini.kernel_size={kernel} and gemini.padding={padding}; "
                 "use a smaller kernel or more padding (8x8 images: 3 and 1)"
             )
-        self.streams = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(channels, 32, kernel_size, padding=padding),
-                PReLU(),
-                nn.MaxPool2d(2),
-                nn.Conv2d(32, 64, kernel_size, padding=padding),
-                PReLU(),
-                nn.MaxPool2d(2),
-                nn.Flatten(),
-            )
-            for _ in range(classes)
-        )
-        self.head = nn.Sequential(
-            nn.Linear(64 * side[0] * side[1], hidden_units),
-            PReLU(),
-            nn.Linear(hidden_units, hidden_units),
-            PReLU(),
-            ExactLinear(hidden_units, embedding_dimension),
-        )
 
-    @classmethod
-    def seeded(
-        cls,
-        seed: int,
-        image_shape: Sequence[int],
-        classes: int,
-        parameters: GeminiParameters,
-        embedding_dimension: int,
-    ) -> Gemini:
-        """Return the master that ``parameters`` describe, its weights drawn from ``seed``."""
+        def stream() -> nn.Module:
+            first = nn.Conv2d(channels, 32, kernel, padding=padding), PReLU(), nn.MaxPool2d(2)
+            second = nn.Conv2d(32, 64, kernel, padding=padding), PReLU(), nn.MaxPool2d(2)
+            return nn.Sequential(*first, *second, nn.Flatten())
+
         with initial_weights(seed, "gemini"):
-            return cls(
-                image_shape,
-                classes,
-                kernel_size=parameters.kernel_size,
-                padding=parameters.padding,
-                hidden_units=parameters.hidden_units,
-                embedding_dimension=embedding_dimension,
+            self.streams = nn.ModuleList(stream() for _ in range(classes))
+            self.head = nn.Sequential(
+                nn.Linear(64 * height * width, hidden),
+                PReLU(),
+                nn.Linear(hidden, hidden),
+                PReLU(),
+                ExactLinear(hidden, embedding_dimension),
             )
 
     def local(self, images: Tensor, label: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from typing import Any
@@ -70,5 +69,5 @@ def to_onnx(card: Card, weights: Tensors) -> bytes:
             logger.setLevel(level)
     model = program.model_proto
     model.metadata_props.add(key="weights", value=card.weights)
-    content = io.BytesIO(model.SerializeToString())
-    return content.getvalue()
+    content: bytes = model.SerializeToString()
+    return content

@@ -13,6 +13,7 @@ from scipy.special import expit, logsumexp
 from torch import Tensor
 
 from guided_dml.errors import InputError
+from guided_dml.metrics.distances import slices
 from guided_dml.metrics.neighbours import nearest
 from guided_dml.types import Tensors
 
@@ -104,7 +105,7 @@ def distances(
     some = reference if among is None else reference[among]
     rows = nearest(points, some, k).cpu().numpy()
     queries, found, squares = points.cpu().numpy(), some.cpu().numpy(), np.empty(rows.shape)
-    for at in _parts(len(rows), rows.shape[1] * found.shape[1]):
+    for at in slices(len(rows), 8 * rows.shape[1] * found.shape[1], PART_BYTES):
         pairs = np.subtract(queries[at, None], found[rows[at]], dtype=np.float64)
         squares[at] = np.einsum("qkd,qkd->qk", pairs, pairs)
     return rows if among is None else among.numpy()[rows], np.sqrt(squares)
@@ -144,7 +145,7 @@ class Gaussians:
 
     def _seen(self, points: Tensor) -> Iterator[tuple[slice, Array]]:
         """Yield part after part of the points in float64, as seen from the centre."""
-        for at in _parts(len(points), len(self._centre)):
+        for at in slices(len(points), 8 * len(self._centre), PART_BYTES):
             yield at, points[at].cpu().numpy().astype(np.float64) - self._centre
 
 
@@ -176,9 +177,3 @@ def _softmax_scores(points: Tensor, head: Tensors) -> dict[str, Array]:
     energy: Array = -logsumexp(logits, axis=1)
     rest = logsumexp(logits[:, :-1], axis=1) if len(bias) > 1 else np.full(len(logits), -np.inf)
     return {"msp": expit(rest - logits[:, -1]), "energy": energy}
-
-
-def _parts(count: int, values: int) -> Iterator[slice]:
-    """Yield slices of ``count`` rows of so many float64 values each."""
-    step = max(1, PART_BYTES // (8 * values))
-    return (slice(start, start + step) for start in range(0, count, step))

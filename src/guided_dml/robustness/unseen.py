@@ -10,6 +10,7 @@ from torch import Tensor
 
 from guided_dml.errors import InputError
 from guided_dml.metrics.clustering import nmi
+from guided_dml.metrics.distances import slices
 from guided_dml.metrics.retrieval import retrieval_scores
 from guided_dml.robustness.detection import detection_scores
 from guided_dml.robustness.scorer import Scorer
@@ -99,9 +100,8 @@ def few_shot_scores(query: Tensors, episodes: int, seed: int) -> dict[str, float
     points = query["embeddings"].cpu().double().numpy()
     points = points - points[0]  # (the same point for all is then zero: nothing is rounded)
     right = dict.fromkeys(shots, 0)
-    step = max(1, PART_BYTES // (8 * rows[0].size * points.shape[1]))
-    for start in range(0, episodes, step):
-        some = points[rows[start : start + step]]
+    for at in slices(episodes, 8 * rows[0].size * points.shape[1], PART_BYTES):
+        some = points[rows[at]]
         asked = some[:, :, :QUERIES]
         for count in shots:
             centroids = some[:, :, QUERIES : QUERIES + count].mean(2)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from guided_dml.errors import InputError
+from guided_dml.inference.plane import principal_plane
 from guided_dml.inference.predictor import Predictor
 from guided_dml.serving.export import Export
 
@@ -52,7 +53,7 @@ class ServedModel:
                 "or thumbnails of others; export anew"
             )
         embeddings = self.predictor.gallery["embeddings"]
-        self._centre, self._axes, self._titles = principal_plane(embeddings.astype(np.float64))
+        self._centre, self._axes, self._titles = principal_plane(embeddings)
 
     def __len__(self) -> int:
         return len(self.predictor.gallery["labels"])
@@ -93,7 +94,7 @@ class ServedModel:
             "version": self.version,
             "image_size": card.image_shape[1:],
             "classes": card.classes,
-            "axes": self._titles,
+            "axes": [title for title in self._titles if title],
             "low": low.tolist(),
             "step": step.tolist(),
             "x": _base64(x.tobytes()),
@@ -122,18 +123,3 @@ def data_url(picture: bytes) -> str:
 
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
-
-
-def principal_plane(embeddings: NDArray[np.float64]) -> tuple[Array, Array, list[str]]:
-    """Return a centre [D], two axes [D, 2] and their titles, as the project's figures have them."""
-    dimension = embeddings.shape[1]
-    if dimension <= 2:
-        titles = ["dimension 1", "dimension 2"][:dimension]
-        return np.zeros(dimension), np.eye(dimension, 2), titles
-    variances, vectors = np.linalg.eigh(np.cov(embeddings, rowvar=False))
-    shares = variances[::-1][:2] / (variances.sum() or 1)
-    titles = [
-        f"principal component {rank} of {dimension} dimensions ({share:.0%} of the variance)"
-        for rank, share in enumerate(shares, start=1)
-    ]
-    return embeddings.mean(0), vectors[:, ::-1][:, :2], titles

@@ -2,7 +2,7 @@
 
 from functools import partial, update_wrapper
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from guided_dml.pipelines.audit.nodes import (
     find_duplicate_images,
@@ -10,6 +10,7 @@ from guided_dml.pipelines.audit.nodes import (
     list_findings,
     write_audit_page,
 )
+from guided_dml.pipelines.steps import step, within
 
 IMAGES = ["train_images", "test_images"]
 FOUND = [*IMAGES, "image_names", "classes", "label_neighbours", "duplicates", "params:audit"]
@@ -22,51 +23,15 @@ def create_pipeline(method: str) -> Pipeline:
         method: Its namespace, and its block of parameters.
     """
     cross_fit = update_wrapper(partial(find_label_neighbours, method=method), find_label_neighbours)
+    parameters = ["triplets", "gemini", "student", method, "data.raw_pixel_training"]
+    parameters += ["evaluation.batch_size", "audit", "compute", "seed", "split_seed"]
+    learned = [*IMAGES, "classes", *(f"params:{name}" for name in parameters), "checkpoints"]
+    nearness = ["params:audit", "params:compute"]
     nodes = [
-        Node(
-            find_duplicate_images,
-            [*IMAGES, "params:audit", "params:compute"],
-            "duplicates",
-            name="find_duplicate_images",
-            tags="data",
-        ),
-        Node(
-            cross_fit,
-            [
-                *IMAGES,
-                "classes",
-                "params:triplets",
-                "params:gemini",
-                "params:student",
-                f"params:{method}",
-                "params:data.raw_pixel_training",
-                "params:evaluation.batch_size",
-                "params:audit",
-                "params:compute",
-                "params:seed",
-                "params:split_seed",
-                "checkpoints",
-            ],
-            "label_neighbours",
-            name="find_label_neighbours",
-            tags="train",
-        ),
-        Node(list_findings, FOUND, ["audit", "audit_scores"], name="list_findings", tags="score"),
-        Node(
-            write_audit_page,
-            [*FOUND, "run"],
-            "audit_page",
-            name="write_audit_page",
-            tags="figures",
-        ),
+        step(find_duplicate_images, [*IMAGES, *nearness], "duplicates", "data"),
+        step(cross_fit, learned, "label_neighbours", "train"),
+        step(list_findings, FOUND, ["audit", "audit_scores"], "score"),
+        step(write_audit_page, [*FOUND, "run"], "audit_page", "figures"),
     ]
-    inputs = {name for node in nodes for name in node.inputs}
-    parameters = {name for name in inputs if name.startswith("params:")}
-    return Pipeline(
-        nodes,
-        namespace=method,
-        inputs={*IMAGES, "image_names", "classes", "checkpoints"},
-        outputs={"duplicates"},
-        parameters=parameters,
-        prefix_datasets_with_namespace=True,
-    )
+    shared = {*IMAGES, "image_names", "classes", "checkpoints"}
+    return within(method, nodes, shared, outputs={"duplicates"})

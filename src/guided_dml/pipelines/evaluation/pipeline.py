@@ -1,6 +1,6 @@
 """The evaluation pipeline, the same for every method."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from guided_dml.pipelines.evaluation.nodes import (
     draw_embeddings,
@@ -10,6 +10,7 @@ from guided_dml.pipelines.evaluation.nodes import (
     score_embeddings,
     write_embedding_page,
 )
+from guided_dml.pipelines.steps import step, within
 
 IMAGES = ["train_images", "test_images"]
 EMBEDDINGS = ["reference_embeddings", "query_embeddings"]
@@ -23,61 +24,14 @@ def create_pipeline(method: str) -> Pipeline:
     Args:
         method: The namespace of the method's weights and results.
     """
+    how = ["params:evaluation", "params:compute"]
+    shown, figures = [*EMBEDDINGS, *IMAGES, *CALLED], ["embedding_figure", "embedding_plot"]
     nodes = [
-        Node(
-            embed_images,
-            [
-                "weights",
-                "card",
-                *IMAGES,
-                "split",
-                "params:evaluation",
-                "params:compute",
-            ],
-            EMBEDDINGS,
-            name="embed_images",
-            tags="score",
-        ),
-        Node(
-            score_embeddings,
-            [*EMBEDDINGS, "params:compute", "params:seed"],
-            "scores",
-            name="score_embeddings",
-            tags="score",
-        ),
-        Node(draw_loss, ["history", "run"], "loss_figure", name="draw_loss", tags="figures"),
-        Node(
-            draw_embeddings,
-            [*EMBEDDINGS, *CALLED],
-            ["embedding_figure", "embedding_plot"],
-            name="draw_embeddings",
-            tags="figures",
-        ),
-        Node(
-            write_embedding_page,
-            [*EMBEDDINGS, *IMAGES, *CALLED, "params:page"],
-            "embedding_page",
-            name="write_embedding_page",
-            tags="figures",
-        ),
-        Node(
-            draw_neighbours,
-            [*EMBEDDINGS, *IMAGES, *CALLED],
-            "retrieval_figure",
-            name="draw_neighbours",
-            tags="figures",
-        ),
+        step(embed_images, ["weights", "card", *IMAGES, "split", *how], EMBEDDINGS, "score"),
+        step(score_embeddings, [*EMBEDDINGS, "params:compute", "params:seed"], "scores", "score"),
+        step(draw_loss, ["history", "run"], "loss_figure", "figures"),
+        step(draw_embeddings, [*EMBEDDINGS, *CALLED], figures, "figures"),
+        step(write_embedding_page, [*shown, "params:page"], "embedding_page", "figures"),
+        step(draw_neighbours, shown, "retrieval_figure", "figures"),
     ]
-    return Pipeline(
-        nodes,
-        namespace=method,
-        inputs={*IMAGES, "image_names", "split", "classes"},
-        parameters={
-            "params:evaluation",
-            "params:evaluation.split",
-            "params:compute",
-            "params:page",
-            "params:seed",
-        },
-        prefix_datasets_with_namespace=True,
-    )
+    return within(method, nodes, {*IMAGES, "image_names", "split", "classes"})

@@ -1,6 +1,6 @@
 """The export pipeline, the same for every method."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from guided_dml.inference.predictor import PARTS
 from guided_dml.pipelines.export.nodes import (
@@ -9,8 +9,10 @@ from guided_dml.pipelines.export.nodes import (
     embed_gallery,
     export_network,
 )
+from guided_dml.pipelines.steps import step, within
 
 DATA = ["train_images", "split"]
+GALLERY = ["gallery", "gallery_names", "gallery_images"]
 
 
 def create_pipeline(method: str) -> Pipeline:
@@ -19,27 +21,11 @@ def create_pipeline(method: str) -> Pipeline:
     Args:
         method: The namespace of its weights.
     """
+    network, embedded = ["weights", "card", *DATA], ["network", "card", *DATA, "image_names"]
     nodes = [
-        Node(
-            export_network,
-            ["weights", "card", *DATA, "params:compute"],
-            ["network", "parity"],
-            name="export_network",
-        ),
-        Node(
-            embed_gallery,
-            ["network", "card", *DATA, "image_names", "params:compute"],
-            ["gallery", "gallery_names", "gallery_images"],
-            name="embed_gallery",
-        ),
-        Node(calibrate, ["gallery", "card"], "calibration", name="calibrate"),
-        Node(describe_model, [*PARTS, "parity"], "model", name="describe_model"),
+        step(export_network, [*network, "params:compute"], ["network", "parity"], "export"),
+        step(embed_gallery, [*embedded, "params:compute"], GALLERY, "export"),
+        step(calibrate, ["gallery", "card"], "calibration", "export"),
+        step(describe_model, [*PARTS, "parity"], "model", "export"),
     ]
-    return Pipeline(
-        nodes,
-        namespace=method,
-        inputs={*DATA, "image_names"},
-        parameters={"params:compute"},
-        tags="export",
-        prefix_datasets_with_namespace=True,
-    )
+    return within(method, nodes, {*DATA, "image_names"})

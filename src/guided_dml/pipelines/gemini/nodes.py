@@ -56,9 +56,7 @@ def train_gemini(
     policy = Policy.of(compute)
     pixels, labels = train_images["images"], train_images["labels"]
     images = DeviceImages(pixels, None if raw_pixel_training else normalisation, policy.device)
-    model = Gemini.seeded(
-        seed, pixels.shape[1:], int(labels.max()) + 1, gemini, embedding_dimension
-    )
+    model = Gemini(seed, pixels.shape[1:], int(labels.max()) + 1, gemini, embedding_dimension)
 
     def loss_of(model: Gemini, batch: TripletBatch) -> Tensor:
         same, other = images.take(batch.rows).tensor_split([2 * len(batch.rows) // 3])

@@ -1,9 +1,10 @@
 """The inference pipeline, the same for every method."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from guided_dml.inference.predictor import PARTS
 from guided_dml.pipelines.inference.nodes import predict, write_inference_page
+from guided_dml.pipelines.steps import step, within
 
 
 def create_pipeline(method: str) -> Pipeline:
@@ -12,36 +13,16 @@ def create_pipeline(method: str) -> Pipeline:
     Args:
         method: The namespace of its export.
     """
-    parameters = ["params:inference", "params:compute.threads"]
+    asked = ["new_images", *PARTS, "model", "params:inference", "params:compute.threads"]
+    answers = ["predictions", "neighbours", "inference_report", "shown"]
+    known = ["card", "gallery", "gallery_images", "gallery_names", "run", "params:page"]
     nodes = [
-        Node(
-            predict,
-            ["new_images", *PARTS, "model", *parameters],
-            ["predictions", "neighbours", "inference_report", "shown"],
-            name="predict",
-        ),
-        Node(
+        step(predict, asked, answers, "inference"),
+        step(
             write_inference_page,
-            [
-                "predictions",
-                "neighbours",
-                "shown",
-                "card",
-                "gallery",
-                "gallery_images",
-                "gallery_names",
-                "run",
-                "params:page",
-            ],
+            ["predictions", "neighbours", "shown", *known],
             "inference_page",
-            name="write_inference_page",
+            "inference",
         ),
     ]
-    return Pipeline(
-        nodes,
-        namespace=method,
-        inputs={"new_images"},
-        parameters={*parameters, "params:page"},
-        tags="inference",
-        prefix_datasets_with_namespace=True,
-    )
+    return within(method, nodes, {"new_images"})

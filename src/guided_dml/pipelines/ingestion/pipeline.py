@@ -1,6 +1,6 @@
 """The ingestion pipeline."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from guided_dml.pipelines.ingestion.nodes import (
     Prepared,
@@ -9,46 +9,20 @@ from guided_dml.pipelines.ingestion.nodes import (
     score_raw_pixels,
     split_training_set,
 )
+from guided_dml.pipelines.steps import step
 
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline from the raw images to the model's inputs."""
+    names = ["test_share", "images_per_class", "classes", "imbalance_factor"]
+    chosen = [*(f"params:data.{name}" for name in names), "params:split_seed"]
+    held_out = ["params:data.validation_share", "params:split_seed"]
+    sets = ["train_images", "test_images", "params:compute"]
     return Pipeline(
         [
-            Node(
-                prepare_images,
-                [
-                    "raw_images",
-                    "params:data.test_share",
-                    "params:data.images_per_class",
-                    "params:data.classes",
-                    "params:data.imbalance_factor",
-                    "params:split_seed",
-                ],
-                [*Prepared._fields],
-                name="prepare_images",
-                tags="data",
-            ),
-            Node(
-                split_training_set,
-                ["train_images", "params:data.validation_share", "params:split_seed"],
-                "split",
-                name="split_training_set",
-                tags="data",
-            ),
-            Node(
-                fit_normalisation,
-                ["train_images", "split"],
-                "normalisation",
-                name="fit_normalisation",
-                tags="data",
-            ),
-            Node(
-                score_raw_pixels,
-                ["train_images", "test_images", "params:compute"],
-                "pixel_scores",
-                name="score_raw_pixels",
-                tags="score",
-            ),
+            step(prepare_images, ["raw_images", *chosen], [*Prepared._fields], "data"),
+            step(split_training_set, ["train_images", *held_out], "split", "data"),
+            step(fit_normalisation, ["train_images", "split"], "normalisation", "data"),
+            step(score_raw_pixels, sets, "pixel_scores", "score"),
         ]
     )

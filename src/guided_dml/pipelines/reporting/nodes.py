@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING
 from guided_dml.blocks import PageParameters
 from guided_dml.comparison.board import Comparison
 from guided_dml.comparison.records import Partitions
-from guided_dml.types import Figure
+from guided_dml.types import Figure, Table
 
 #: Points of one map in the grid of embeddings.
 MAP_POINTS = 3_000
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from guided_dml.figures.robustness import Lines
-else:
-    DataFrame = object  # (Kedro resolves the annotations; pandas is not to be imported for that)
 
 
-def tabulate_scores(compared: list[Comparison]) -> DataFrame:
+def tabulate_scores(compared: list[Comparison]) -> Table:
     """Return the long table: means, intervals, the paper's figures and paired tests."""
     from guided_dml.pipelines.reporting.tables import long_table
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from kedro.pipeline import Node
 
+from guided_dml.pipelines.steps import step
 from guided_dml.types import Tensors
 
 
@@ -69,7 +70,6 @@ def make_ood_images(
     import numpy as np
     import torch
 
-    from guided_dml.robustness.corruptions import hash_of_images
     from guided_dml.robustness.names import MADE_SETS
     from guided_dml.robustness.other_sets import made_set, matched, stored_images
 
@@ -82,7 +82,7 @@ def make_ood_images(
             images, how = matched(given, like.shape[1:])
             how = f"test images of {name}, version {version}: {how}"
         sets[name] = torch.from_numpy(np.ascontiguousarray(images))
-        report[name] = _described(images, how, hash_of_images(images))
+        report[name] = _described(images, how)
     return sets, report
 
 
@@ -105,53 +105,30 @@ def make_domain_images(
     import numpy as np
     import torch
 
-    from guided_dml.robustness.corruptions import hash_of_images
     from guided_dml.robustness.other_sets import digits_domain
 
     if not domain:
         return {}, {}
     images, labels, how = digits_domain(classes, test_images["images"].numpy().shape[1:])
     made = {"images": torch.from_numpy(np.ascontiguousarray(images))}
-    report = {f"domain {domain}": _described(images, how, hash_of_images(images))}
+    report = {f"domain {domain}": _described(images, how)}
     return made | {"labels": torch.from_numpy(labels)}, report
 
 
-def _described(images: Any, how: str, digest: str) -> dict[str, Any]:
-    return {"what": how, "images": len(images), "sha256": digest}
+def _described(images: Any, how: str) -> dict[str, Any]:
+    from guided_dml.robustness.corruptions import hash_of_images
+
+    return {"what": how, "images": len(images), "sha256": hash_of_images(images)}
 
 
 def image_nodes() -> list[Node]:
     """Return the steps that make the images."""
+    seed = "params:split_seed"
+    made = ["test_images", "params:robustness.queries", "params:robustness.families", seed]
+    others = ["test_images", "other_images", "params:robustness.ood", seed]
+    domain = ["test_images", "classes", "params:robustness.domain"]
     return [
-        Node(
-            make_corrupted_images,
-            [
-                "test_images",
-                "params:robustness.queries",
-                "params:robustness.families",
-                "params:split_seed",
-            ],
-            ["corrupted_images", "corruption_report"],
-            name="make_corrupted_images",
-            tags="data",
-        ),
-        Node(
-            make_ood_images,
-            [
-                "test_images",
-                "other_images",
-                "params:robustness.ood",
-                "params:split_seed",
-            ],
-            ["ood_images", "ood_report"],
-            name="make_ood_images",
-            tags="data",
-        ),
-        Node(
-            make_domain_images,
-            ["test_images", "classes", "params:robustness.domain"],
-            ["domain_images", "domain_report"],
-            name="make_domain_images",
-            tags="data",
-        ),
+        step(make_corrupted_images, made, ["corrupted_images", "corruption_report"], "data"),
+        step(make_ood_images, others, ["ood_images", "ood_report"], "data"),
+        step(make_domain_images, domain, ["domain_images", "domain_report"], "data"),
     ]

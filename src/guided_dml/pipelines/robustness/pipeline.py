@@ -16,6 +16,7 @@ from guided_dml.pipelines.robustness.nodes import (
     score_subpopulations,
     score_unseen,
 )
+from guided_dml.pipelines.steps import step, within
 from guided_dml.robustness.names import MODULES
 
 IMAGES = ["train_images", "test_images"]
@@ -37,111 +38,46 @@ def create_pipeline(method: str) -> Pipeline:
     """
     head = ["head"] if METHODS[method].classifies else []
     of_method = [*_scoring(["weights", "card"], head, ["pixel_corruptions"]), *_of_network()]
+    drawn = ["train_images", "map_images", "params:split_seed"]
     of_pixels = [
-        Node(flatten_pixels, IMAGES, EMBEDDINGS, name="flatten_pixels", tags="data"),
+        step(flatten_pixels, IMAGES, EMBEDDINGS, "data"),
         *_scoring([], [], []),
-        Node(
-            map_pixels,
-            ["train_images", "map_images", "params:split_seed"],
-            ["maps", "rival_maps"],
-            name="map_pixels",
-            tags="score",
-        ),
+        step(map_pixels, drawn, ["maps", "rival_maps"], "score"),
     ]
+    some = ["test_images", "params:robustness.map_images", "params:split_seed"]
+    sheet = ["test_images", "corrupted_images", "data_set"]
     shared = [
         *image_nodes(),
-        Node(
-            draw_corruptions,
-            ["test_images", "corrupted_images", "data_set"],
-            "corruptions_figure",
-            name="draw_corruptions",
-            tags="figures",
-        ),
-        Node(
-            choose_map_images,
-            ["test_images", "params:robustness.map_images", "params:split_seed"],
-            "map_images",
-            name="choose_map_images",
-            tags="data",
-        ),
+        step(draw_corruptions, sheet, "corruptions_figure", "figures"),
+        step(choose_map_images, some, "map_images", "data"),
     ]
-    parts = [_within("pixels", of_pixels, OF_PIXELS), _within(method, of_method)]
-    return sum(parts, Pipeline(shared))
+    pixels = within("pixels", of_pixels, SHARED, OF_PIXELS)
+    return Pipeline(shared) + pixels + within(method, of_method, SHARED)
 
 
 def _scoring(network: list[str], head: list[str], beside: list[str]) -> list[Node]:
     """Return the steps that score a network, with its head if it has one, or raw pixels."""
-    moved = ["corrupted_images", "domain_images", "params:student.shift"]
-    drawn = ["params:robustness.episodes", "params:split_seed"]
+    moved = ["corrupted_images", "domain_images", "params:student.shift", *HOW, *beside, *network]
+    episodes = ["params:robustness.episodes", "params:split_seed"]
+    unseen = [*UNSEEN, "split", *episodes, *HOW, *network, *head]
+    ood = [*EMBEDDINGS, "ood_embeddings", "split", *head]
+    classes = [*EMBEDDINGS, "classes", "params:split_seed"]
     return [
-        Node(
-            score_corruptions,
-            [*EMBEDDINGS, *moved, *HOW, *beside, *network],
-            "corruptions",
-            name="score_corruptions",
-            tags="score",
-        ),
-        Node(
-            embed_ood,
-            ["ood_images", *HOW, *network],
-            "ood_embeddings",
-            name="embed_ood",
-            tags="score",
-        ),
-        Node(
-            score_ood,
-            [*EMBEDDINGS, "ood_embeddings", "split", *head],
-            ["ood", "ood_distances"],
-            name="score_ood",
-            tags="score",
-        ),
-        Node(
-            score_subpopulations,
-            [*EMBEDDINGS, "classes", "params:split_seed"],
-            "subpopulation",
-            name="score_subpopulations",
-            tags="score",
-        ),
-        Node(
-            score_unseen,
-            [*EMBEDDINGS, *UNSEEN, "split", *drawn, *HOW, *network, *head],
-            "unseen",
-            name="score_unseen",
-            tags="score",
-        ),
+        step(score_corruptions, [*EMBEDDINGS, *moved], "corruptions", "score"),
+        step(embed_ood, ["ood_images", *HOW, *network], "ood_embeddings", "score"),
+        step(score_ood, ood, ["ood", "ood_distances"], "score"),
+        step(score_subpopulations, classes, "subpopulation", "score"),
+        step(score_unseen, [*EMBEDDINGS, *unseen], "unseen", "score"),
     ]
 
 
 def _of_network() -> list[Node]:
     """Return the steps that raw pixels, which make no map, do not have."""
     called = ["classes", "history", "run"]
+    mapped = ["query_embeddings", "map_images", "rival_maps", *called]
+    far = [*EMBEDDINGS, "ood_embeddings", "ood_distances", "split", *called]
     return [
-        Node(score_map, [*EMBEDDINGS, "map_images"], "maps", name="score_map", tags="score"),
-        Node(
-            draw_maps,
-            ["query_embeddings", "map_images", "rival_maps", *called],
-            "maps_figure",
-            name="draw_maps",
-            tags="figures",
-        ),
-        Node(
-            draw_ood,
-            [*EMBEDDINGS, "ood_embeddings", "ood_distances", "split", *called],
-            ["ood_figure", "ood_scores_figure"],
-            name="draw_ood",
-            tags="figures",
-        ),
+        step(score_map, [*EMBEDDINGS, "map_images"], "maps", "score"),
+        step(draw_maps, mapped, "maps_figure", "figures"),
+        step(draw_ood, far, ["ood_figure", "ood_scores_figure"], "figures"),
     ]
-
-
-def _within(namespace: str, nodes: list[Node], outputs: dict[str, str] | None = None) -> Pipeline:
-    """Return the steps in a namespace, with all that is not shared and no given output."""
-    read = {name for node in nodes for name in node.inputs}
-    return Pipeline(
-        nodes,
-        namespace=namespace,
-        inputs=SHARED & read,
-        outputs=outputs,
-        parameters={name for name in read if name.startswith("params:")},
-        prefix_datasets_with_namespace=True,
-    )

@@ -2,9 +2,10 @@
 
 from functools import partial, update_wrapper
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from guided_dml.methods import METHODS
+from guided_dml.pipelines.steps import step, within
 from guided_dml.pipelines.student.nodes import train_student
 
 
@@ -15,27 +16,15 @@ def create_pipeline(method: str) -> Pipeline:
         method: Its namespace, and its block of parameters.
     """
     guided = METHODS[method].follows_teacher
-    inputs = [
-        "train_images",
-        "normalisation",
-        "split",
-        "classes",
-        "data_report",
-        "params:student",
-        f"params:{method}",
-        "params:data.raw_pixel_training",
-        "params:evaluation.flip_average",
-        "params:compute",
-        "params:seed",
-        "checkpoints",
-        *(["teacher_embeddings"] if guided else []),
-    ]
-    train = Node(
+    data = ["train_images", "normalisation", "split", "classes", "data_report"]
+    names = ["student", method, "data.raw_pixel_training", "evaluation.flip_average"]
+    parameters = [f"params:{name}" for name in (*names, "compute", "seed")]
+    kept = ["checkpoints", *(["teacher_embeddings"] if guided else [])]
+    train = step(
         update_wrapper(partial(train_student, method=method), train_student),
-        inputs,
+        [*data, *parameters, *kept],
         ["weights", "history", "card", *(["head"] if METHODS[method].classifies else [])],
+        "train",
         name="train_student" if guided else "train_baseline",
-        tags="train",
     )
-    parameters = {name for name in inputs if name.startswith("params:")}
-    return Pipeline([train], namespace=method, inputs={*inputs} - parameters, parameters=parameters)
+    return within(method, [train], {*data, *kept})

@@ -50,7 +50,7 @@ def embed_with_gemini(
     policy = Policy.of(compute)
     pixels, labels = train_images["images"], train_images["labels"]
     images = DeviceImages(pixels, None if raw_pixel_training else normalisation, policy.device)
-    model = Gemini.seeded(0, pixels.shape[1:], int(labels.max()) + 1, gemini, embedding_dimension)
+    model = Gemini(0, pixels.shape[1:], int(labels.max()) + 1, gemini, embedding_dimension)
     load_weights(model, gemini_weights, "gemini")
     policy.place(model)
     return {
