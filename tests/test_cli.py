@@ -51,6 +51,10 @@ TINY = (
             ["evaluation.batch_statistics: true given", "set it to false"],
         ),
         (
+            ["--pipelines", "export", "--params", "evaluation.batch_statistics=true"],
+            ["evaluation.batch_statistics: true given", "embeds each image alone"],
+        ),
+        (
             ["--pipelines", "robustness_triplet", "--params", "evaluation.split=validation"],
             ["evaluation.split: 'validation' given", "test images"],
         ),

@@ -93,7 +93,19 @@ def test_a_recipe_that_does_not_exist_is_refused(env: str | None, words: str) ->
         loaded(PROJECT / "conf", env, recipe="slow")
 
 
-@pytest.mark.parametrize("content", ["- 1", "student: [", "\xff", "5"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "- 1",
+        "student: [",
+        "\xff",
+        "5",
+        "student: null",
+        "studnet: {a: 1}",
+        "recipe: other",
+        "seed: {}",
+    ],
+)
 def test_a_damaged_recipe_is_named(project: Path, content: str) -> None:
     folder = project / "conf" / "image_folder" / "recipes"
     folder.mkdir()

@@ -28,6 +28,7 @@ from guided_dml.parameters import validated
         ("student.shift", -1, ["student.shift", "greater than or equal to 0"]),
         ("student.similarity", "l1", ["student.similarity", "'l2', 'cosine' or 'gaussian'"]),
         ("student.learning_rate", -0.1, ["student.learning_rate", "-0.1", "greater than 0"]),
+        ("gemini.muon_learning_rate", 0.1, ["gemini.muon_learning_rate", "0.1", "must be null"]),
         ("gemini.beta", 1.01, ["gemini.beta", "1.01", "less than or equal to 1"]),
         ("data.validation_share", 1.0, ["data.validation_share", "less than 1"]),
         ("data.images_per_class", 1, ["data.images_per_class", "greater than or equal to 2"]),

@@ -145,6 +145,13 @@ class GeminiParameters(TrainingParameters):
     fresh_triplets: bool = False
     """Draw new triplets for each epoch after the first, which has the stored ones."""
 
+    @field_validator("muon_learning_rate")
+    @classmethod
+    def _has_nothing_for_muon(cls, rate: float | None) -> float | None:
+        if rate is not None:
+            raise ValueError("must be null: Muon trains convolutions before a batch-norm only")
+        return rate
+
 
 class StudentParameters(TrainingParameters):
     """The student, which every method trains."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from guided_dml.errors import InputError, one_of
+
+RECIPE_HAS = "a recipe has blocks of parameters, like student, and parameters, like seed"
 
 #: The environments that are not data sets of their own; they describe the digits.
 DEFAULT = (None, "", "base", "local")
@@ -63,8 +66,13 @@ class DataSetConfigLoader(OmegaConfigLoader):
             raise InputError(f"recipe: {name!r} given; {self._data_set} has {has}")
         file = known[str(name)]
         try:
-            merged = OmegaConf.merge(parameters, OmegaConf.load(file), self.runtime_params or {})
+            recipe = OmegaConf.load(file)
+            merged = OmegaConf.merge(parameters, recipe, self.runtime_params or {})
         except (OSError, ValueError, TypeError, YAMLError, OmegaConfBaseException) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{file}: not a recipe, parameters by name: {reason}") from error
+        for key, value in cast(dict[str, Any], recipe).items():
+            given, wanted = (isinstance(some, Mapping) for some in (value, parameters.get(key)))
+            if key == "recipe" or key not in parameters or given is not wanted:
+                raise InputError(f"{file}: {key}: not what a recipe may have; {RECIPE_HAS}")
         return cast(dict[str, Any], OmegaConf.to_container(merged)) | {"recipe": str(name)}

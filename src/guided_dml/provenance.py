@@ -15,10 +15,12 @@ from typing import Any
 LIBRARIES = (
     "torch",
     "torchvision",
+    "timm",
     "pytorch-metric-learning",
     "scikit-learn",
     "kedro",
     "mlflow",
+    "onnxruntime",
     "guided-dml",
 )
 

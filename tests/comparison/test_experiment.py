@@ -71,6 +71,7 @@ def test_every_run_is_computed_once_recorded_uploaded_and_reported(
     assert record["seed"] == record["parameters"]["seed"] == 1
     assert record["images_seen"] == {"student": 2 * 90, "teacher": 2 * 90 * 3 * 4}
     assert record["device"].startswith("CPU")
+    assert not record["device"].endswith("as asked for")  # (nobody did)
     assert record["seconds"] > 0
     assert record["peak_memory_mb"] > 100
     assert {"torch", "kedro"} < set(record["libraries"])

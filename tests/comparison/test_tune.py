@@ -17,7 +17,7 @@ import yaml
 from conftest import PROJECT, SMALL, kedro
 from guided_dml.comparison.plan import plan_data_set
 from guided_dml.comparison.sessions import merged
-from guided_dml.comparison.tune import COMMON, STORAGE, tune
+from guided_dml.comparison.tune import COMMON, COMMON_OF_MUON, STORAGE, tune
 from guided_dml.comparison.tuned import Found, read_tuned, why_kept, write_tuned
 from guided_dml.errors import InputError
 from guided_dml.methods import METHODS
@@ -173,6 +173,10 @@ def test_trials_that_diverge_count_and_write_nothing(project: Path, scheduler: s
             ["--env", "digits", "--method", "margin", "--params", "student.learning_rate=5"],
             "--params student.learning_rate: kedro tune varies it from 0.01 to 1; leave it out",
         ),
+        (
+            ["--env", "digits", "--method", "margin", "--params", "student.muon_learning_rate=0.2"],
+            "--params student.muon_learning_rate: kedro tune varies it from 0.01 to 1; leave it",
+        ),
         (["--env", "digits", "--method", "margin", "--params", "seed=5"], "--params seed: all"),
     ],
 )
@@ -187,7 +191,7 @@ def test_every_method_has_ranges_within_what_its_parameters_allow(
     raw_parameters: dict[str, object],
 ) -> None:
     for method in METHODS.values():
-        for name, ends in (COMMON | method.ranges).items():
+        for name, ends in (COMMON | COMMON_OF_MUON | method.ranges).items():
             block, key = name.split(".")
             for value in ends:
                 assert value > 0  # (the scale is logarithmic)

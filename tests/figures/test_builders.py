@@ -158,7 +158,7 @@ def test_any_names_can_be_drawn(name: str) -> None:
     figures = [
         embedding_figure(points, NAMES, heading),
         teacher_figure(points[0], HISTORY, NAMES, heading),
-        embedding_grid([MapRow(name, NAMES, [points[0], None])], [name, "b"], heading),
+        embedding_grid([MapRow(name, NAMES, [points[0], "not run"])], [name, "b"], heading),
         retrieval_figure(
             pictures,
             pictures,

@@ -110,14 +110,14 @@ def test_grid_has_a_row_a_data_set_a_column_a_method_and_a_scale_a_map() -> None
     classes = ["a", "b", "c"]
     rows = [
         MapRow("digits", classes, [points(1), points(1000)]),
-        MapRow("mnist", classes, [None, points(1)]),
+        MapRow("mnist", classes, ["not run", points(1)]),
     ]
     figure = embedding_grid(rows, ["Guided", "Margin"], "a heading")
     maps = figure.axes
     assert [ax.get_title() for ax in maps] == ["Guided", "Margin", "", ""]
     assert [maps[0].get_ylabel(), maps[2].get_ylabel()] == ["digits", "mnist"]
     assert maps[1].get_xlim()[1] > 500 > maps[0].get_xlim()[1]
-    assert [text.get_text() for text in maps[2].texts] == ["not stored"]
+    assert [text.get_text() for text in maps[2].texts] == ["not run"]
     legend = maps[1].get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == classes

@@ -217,6 +217,15 @@ def test_too_few_images_are_said(
         voters(data, parameters.model_copy(update={"audit": audit}))
 
 
+def test_a_student_that_cannot_learn_is_refused_before_its_teachers_are_trained(
+    data: dict[str, Any], parameters: Parameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guided_dml.pipelines.audit.nodes.train_on_others", pytest.fail)
+    student = parameters.student.model_copy(update={"shift": 8})
+    with pytest.raises(InputError, match=r"student.shift: 8 given; .* moved by 7 at most"):
+        voters(data, parameters.model_copy(update={"student": student}))
+
+
 def test_a_class_that_can_only_lose_is_warned_of(
     data: dict[str, Any], parameters: Parameters, warned: list[str]
 ) -> None:

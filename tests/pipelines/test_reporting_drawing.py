@@ -9,6 +9,7 @@ import torch
 from kedro.io import DatasetError
 
 from guided_dml.comparison.board import Comparison, read_comparisons
+from guided_dml.figures.plane import Points
 from guided_dml.metrics.protocol import as_bytes
 from guided_dml.pipelines.reporting.drawing import atlas_groups, map_rows, panels
 from scoreboard import about, abouts, by_id, clusters, partitions, run, run_id
@@ -53,11 +54,11 @@ def test_the_grid_takes_the_lowest_stored_seed_and_leaves_gaps() -> None:
     rows, columns = map_rows(compared(*runs), board, most=20)
     assert columns == ["guided", "margin"]
     (guided, margin), empty = rows[0].maps, rows[1].maps
-    assert guided is not None
-    assert margin is None
+    assert isinstance(guided, Points)
+    assert margin == "not run"
     assert len(guided.xy) == 20
     np.testing.assert_array_equal(guided.xy, embedded()["embeddings"].numpy()[guided.rows])
-    assert empty == [None, None]
+    assert empty == ["not run", "not stored"]
 
 
 def test_more_than_two_dimensions_are_projected_and_say_so() -> None:

@@ -75,6 +75,13 @@ def test_what_the_training_has_seen_is_not_in_the_headline() -> None:
     assert "shift" not in headline_families(1, 1)
 
 
+def test_no_mean_of_colour_images_has_a_shift_that_training_used() -> None:
+    found = corruption_scores(REFERENCE, CLEAN, corrupted(), channels=3, shift=2)
+    kept = [found[f"recall_at_1.rotate.{severity}"] for severity in (1, 3)]
+    assert found["corrupted_recall_at_1_geometric"] == pytest.approx(fmean(kept))
+    assert found["recall_at_1.shift.3"] != pytest.approx(fmean(kept))
+
+
 def test_a_headline_without_families_is_left_out() -> None:
     moved = [(key, points) for key, points in corrupted() if not key.startswith("gaussian")]
     found = corruption_scores(REFERENCE, CLEAN, moved, channels=3)

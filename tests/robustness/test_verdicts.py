@@ -47,7 +47,7 @@ def test_ahead_of_all_in_all_outcomes_is_supported() -> None:
 def test_one_outcome_or_one_baseline_is_enough_against_it() -> None:
     against = verdict({"A": runs(0.05), "B": runs(0.05, margin=-0.02)})
     assert against.verdict == "not supported"
-    assert against.reason == "B: less than a point ahead of margin"
+    assert against.reason == "B: less than a point ahead of Margin"
     assert verdict({"A": runs(-0.05)}).verdict == "not supported"
 
 
@@ -66,25 +66,28 @@ def test_wide_intervals_cannot_tell() -> None:
 def test_below_five_seeds_nothing_is_told(seeds: int) -> None:
     found = verdict({"A": runs(0.05), "B": runs(0.05, seeds=seeds)})
     assert found.verdict == "cannot tell"
-    assert found.reason == f"B: {seeds} seeds in common with siamese; 5 are needed"
+    words = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    assert found.reason == f"B: {words} in common with Siamese; 5 are needed"
 
 
 def test_only_common_seeds_count() -> None:
     values = runs(0.05)
     values["triplet"] = {seed + 3: value for seed, value in values["triplet"].items()}
-    assert verdict({"A": values}).reason == "A: 2 seeds in common with triplet; 5 are needed"
+    assert verdict({"A": values}).reason == "A: 2 seeds in common with Triplet; 5 are needed"
 
 
 def test_a_baseline_or_an_outcome_that_was_not_run_cannot_tell() -> None:
     values = runs(-0.05)
     del values["margin"]
     found = verdict({"A": runs(-0.05), "B": values})
-    assert found == ("cannot tell", "B: not run for margin")
+    assert found == ("cannot tell", "B: not run for Margin")
     nothing = verdict({"A": runs(-0.05), "B": {}})
-    assert nothing.reason == "B: not run for siamese, triplet, margin, multi_similarity"
+    assert nothing.reason == "B: not run"
     assert verdict({}).verdict == "cannot tell"
     without_ours = {method: v for method, v in runs(0.05).items() if method != "guided"}
-    assert verdict({"A": without_ours}).verdict == "cannot tell"
+    assert verdict({"A": without_ours}) == ("cannot tell", "A: not run for Guided")
+    both = verdict({"A": {}, "B": without_ours}).reason
+    assert both == "A: not run; B: not run for Guided"
 
 
 def test_runs_without_spread_have_a_verdict() -> None:

@@ -213,6 +213,8 @@ def _missing(outcome: Outcome, how: How, say: Say) -> list[Run]:
             lacking.append(f"{planned.name} ({', '.join(record.lacking)})")
         if bare:
             without.append(planned.name)
+            why = "no whole network is stored to be measured; --refresh trains it anew"
+            outcome.failed.append((planned, why))
         elif broken:
             damaged.append(planned.name)
     before = len(outcome.finished)
@@ -234,7 +236,8 @@ def _jobs(outcome: Outcome, missing: list[Run], how: How, pixels: bool) -> list[
     jobs: list[Measurement] = []
     for place, plan in outcome.plans.items():
         runs = [run for run in [*outcome.finished, *missing] if run.place == place]
-        runs = [run for run in runs if run in missing or has_network(outcome.project, run)]
+        if not pixels:
+            runs = [run for run in runs if run in missing or has_network(outcome.project, run)]
         jobs += measurements(outcome.project, plan.about, runs, how.modules, pixels)
     return jobs
 

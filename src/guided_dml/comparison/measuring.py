@@ -55,7 +55,7 @@ class Measurement(NamedTuple):
     @property
     def name(self) -> str:
         """What a person is told of it."""
-        whose = f"{self.run.data_set} raw pixels" if self.of_pixels else self.run.name
+        whose = f"{self.run.of} raw pixels" if self.of_pixels else self.run.name
         return f"{whose}: {', '.join(self.modules)}"
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kedro.io import DatasetError, Version
 from kedro.runner import SequentialRunner
@@ -19,6 +19,9 @@ from guided_dml.errors import InputError
 from guided_dml.lineage import check_fit, content_hash, stored_versions
 from guided_dml.methods import METHODS
 from guided_dml.parameters import Parameters, defining, flat, validated
+
+if TYPE_CHECKING:
+    from guided_dml.training.policy import Policy
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ class Run(NamedTuple):
         data_version: Hash of the prepared data, and of the pretrained weights where there are any.
         parameters: What the session is given on top of the environment's parameters.
         versions: The versions of the prepared data.
+        precision: Why it is the parameters'.
     """
 
     data_set: str
@@ -55,6 +59,7 @@ class Run(NamedTuple):
     data_version: str
     parameters: Nested
     versions: dict[str, str]
+    precision: str
 
     @property
     def id(self) -> str:
@@ -62,9 +67,14 @@ class Run(NamedTuple):
         return place(self.place, self.method, self.settings, self.seed)
 
     @property
+    def of(self) -> str:
+        """The data set, and what the parameters make of it."""
+        return self.place.rpartition("/")[0]
+
+    @property
     def name(self) -> str:
-        """Data set, what the parameters make of it, method and seed."""
-        return f"{self.place.rpartition('/')[0]} {self.method} {self.seed}"
+        """The same with method and seed."""
+        return f"{self.of} {self.method} {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,8 @@ def plan_data_set(
     version = prepare(project, data_set, quiet)
     with session(project, data_set, overrides) as (_, context):
         catalog, parameters = context.catalog, context.config_loader["parameters"]
-        common = _common(validated(parameters))
+        policy = _policy(validated(parameters))
+        common = _common(policy)
         shared = validated(merged(parameters, common))
         if protocol == "tuned" and shared.data.classes:
             raise InputError(
@@ -139,6 +150,7 @@ def plan_data_set(
             data_version=about.data_version,
             parameters=merged(on_top[method], {"seed": seed}),
             versions=dict.fromkeys(READ, version),
+            precision=policy.reason,
         )
         for seed in range(seeds)
         for method in methods
@@ -183,16 +195,20 @@ def announce(catalog: Any, plans: list[Plan]) -> None:
     catalog.save("comparisons", {plan.about.id: plan.about.stored() for plan in plans})
 
 
-def _common(parameters: Parameters) -> Nested:
-    """Return what all runs compute with, on whatever machine: neither auto nor left open."""
+def _policy(parameters: Parameters) -> Policy:
+    """Return how this machine would compute, and say why if that is slow."""
     from guided_dml.training.policy import Policy
 
-    compute = parameters.compute
+    compute = parameters.compute.model_copy(update={"threads": parameters.compute.threads or 1})
     policy = Policy.of(compute, parameters.student.backbone)
-    if policy.slower:
-        logger.warning("compute.precision: %s", policy)
+    logger.log(logging.WARNING if policy.slower else logging.INFO, "all runs on %s", policy)
+    return policy
+
+
+def _common(policy: Policy) -> Nested:
+    """Return what all runs compute with, on whatever machine: neither auto nor left open."""
     precision = "bfloat16" if policy.autocast else "float32"
-    return {"compute": {"precision": precision, "threads": compute.threads or 1}}
+    return {"compute": {"precision": precision, "threads": policy.threads}}
 
 
 def prepare(project: Path, data_set: str, parameters: Nested) -> str:

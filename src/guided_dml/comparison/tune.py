@@ -42,8 +42,13 @@ RANDOM = 10
 #: What is maximised.
 SCORE = "map_at_r"
 
+Ranges = Mapping[str, tuple[float, float]]
+
 #: Of every method, with its own: lowest and highest value, searched on a logarithmic scale.
 COMMON = {"student.learning_rate": (0.01, 1.0), "student.weight_decay": (1e-5, 1e-2)}
+
+#: The same where Muon trains the convolutions, which are nearly all weights and do not decay.
+COMMON_OF_MUON = {"student.learning_rate": (0.01, 1.0), "student.muon_learning_rate": (0.01, 1.0)}
 
 
 def tune(
@@ -74,17 +79,18 @@ def tune(
     """
     if trials < 1:
         raise InputError(f"--trials: {trials} given; at least one is needed")
-    _check_left_free(method, overrides)
     fixed = merged(
         overrides, {"evaluation": {"split": "validation"}, "tracking": False, "seed": SEED}
     )
     plan = plan_data_set(project, data_set, "equal", [method], 1, fixed)
     base, shared = plan.runs[0], plan.about.parameters.model_dump()
+    ranges = _ranges(shared, method)
+    _check_left_free(ranges, overrides)
     base = base._replace(seed=SEED, parameters=merged(base.parameters, fixed))
     with _database_errors_shown_plainly():
         study = _study(project, f"{data_set} {method} {base.settings}")
         if not study.trials:
-            study.enqueue_trial(_own_settings(shared, method))
+            study.enqueue_trial(_own_settings(shared, ranges))
         before = len(_complete(study))
         to_do = max(0, trials - before)
         say(f"{method} on {data_set}: {counted(before, 'trial')} before, {to_do} to do")
@@ -93,7 +99,7 @@ def tune(
         if to_do:
             threads = base.parameters["compute"]["threads"]
             with cluster(workers, scheduler, to_do, threads) as client:
-                for trial, why in _tried(client, project, study, base, shared, to_do):
+                for trial, why in _tried(client, project, study, base, shared, ranges, to_do):
                     score = f"MAP@R {100 * (trial.value or 0):.2f}"
                     say(f"trial {trial.number}: {why or score} with {_settings(trial.params)}")
         recipe = {"recipe": shared["recipe"]} if shared["recipe"] else {}
@@ -139,9 +145,14 @@ def _study(project: Path, name: str) -> Study:
     return study
 
 
-def _check_left_free(method: str, overrides: Nested) -> None:
+def _ranges(shared: Nested, method: str) -> Ranges:
+    """Return what is varied, and between which ends."""
+    common = COMMON_OF_MUON if shared["student"]["muon_learning_rate"] else COMMON
+    return common | METHODS[method].ranges
+
+
+def _check_left_free(ranges: Ranges, overrides: Nested) -> None:
     """Refuse a value for what is varied, or the same in all trials."""
-    ranges = COMMON | METHODS[method].ranges
     why = {
         name: f"kedro tune varies it from {ends[0]:g} to {ends[1]:g}"
         for name, ends in ranges.items()
@@ -155,9 +166,9 @@ def _check_left_free(method: str, overrides: Nested) -> None:
             raise InputError(f"--params {name}: {why[name]}; leave it out")
 
 
-def _own_settings(shared: Nested, method: str) -> dict[str, float]:
+def _own_settings(shared: Nested, ranges: Ranges) -> dict[str, float]:
     """Those of the environment, as far as they lie in the ranges."""
-    settings, ranges = dict(flat(shared)), COMMON | METHODS[method].ranges
+    settings = dict(flat(shared))
     return {
         name: settings[name]
         for name, (lowest, highest) in ranges.items()
@@ -172,15 +183,20 @@ def _complete(study: Study) -> list[FrozenTrial]:
 
 
 def _tried(
-    client: Client, project: Path, study: Study, base: Run, shared: Nested, count: int
+    client: Client,
+    project: Path,
+    study: Study,
+    base: Run,
+    shared: Nested,
+    ranges: Ranges,
+    count: int,
 ) -> Iterator[tuple[FrozenTrial, str]]:
     """Try as many settings at once as there are workers, and yield the trials as they end."""
     from optuna.distributions import FloatDistribution
     from optuna.trial import TrialState
 
     space: dict[str, Any] = {
-        name: FloatDistribution(*ends, log=True)
-        for name, ends in (COMMON | METHODS[base.method].ranges).items()
+        name: FloatDistribution(*ends, log=True) for name, ends in ranges.items()
     }
 
     def jobs() -> Iterator[tuple[Trial, tuple[Any, ...]]]:

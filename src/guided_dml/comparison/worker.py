@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -150,6 +151,7 @@ def _record(
 ) -> RunRecord:
     from guided_dml.training.policy import Policy
 
+    policy = Policy.of(validated(parameters).compute)
     histories = {"student": f"{planned.method}.history", "teacher": "gemini_history"}
     return RunRecord.model_validate(
         {
@@ -165,7 +167,7 @@ def _record(
             },
             "parameters": parameters,
             "data_version": planned.data_version,
-            "device": str(Policy.of(validated(parameters).compute)),  # (its precision is given)
+            "device": str(replace(policy, reason=planned.precision)),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **facts,
         }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from guided_dml.figures.plane import Points, class_colours, window
 from guided_dml.figures.scatter import draw_points
-from guided_dml.figures.style import STYLE, add_legend, set_title, short
+from guided_dml.figures.style import STYLE, add_legend, plain_log_ticks, set_title, short
 
 Array = NDArray[np.float64]
 
@@ -58,16 +58,15 @@ def ood_plane_figure(
             panel.scatter(x, y, s=9, c="#222222", alpha=0.6, linewidths=0)
             panel.set_title(f"OOD: {short(points.title, 50)}")
             panel.set_box_aspect(1)
-        panel.set(**limits, xlabel="")
+        panel.set(**limits, xlabel="", ylabel="")
         if contour:
             panel.contour(*contour, levels=[1.0], colors="#c00000", linewidths=0.9)
     for spare in panels[len(drawn) :]:
         spare.remove()
     for panel in panels[len(drawn) - across : len(drawn)]:  # (the lowest of each column)
         panel.tick_params(labelbottom=True)
-        panel.set_xlabel(sets[0].axes[0])
-    for panel in panels[: len(drawn) : across]:
-        panel.set_ylabel(sets[0].axes[1])
+    figure.supxlabel(sets[0].axes[0], fontsize=9)  # (once: with D > 2 they are long)
+    figure.supylabel(sets[0].axes[1], fontsize=9)
     add_legend(figure, classes, colours)
     set_title(figure, heading)
     return figure
@@ -119,7 +118,8 @@ def ood_scores_figure(
     xlabel = "distance to the nearest image that was learned from"
     left.set(xscale="log", xlabel=xlabel, ylabel="share of the set")
     left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    left.legend()
+    plain_log_ticks(left.xaxis)
+    left.legend(frameon=True, framealpha=0.9)
     left.set_title("how far images are from what is known")
     coverage = np.arange(1, len(risk) + 1) / len(risk)
     right.plot(coverage, risk, color="#1f77b4", lw=1.6)

@@ -17,7 +17,7 @@ from guided_dml.figures.side_by_side import (
     methods_legend,
     some_panels,
 )
-from guided_dml.figures.style import STYLE, set_title, short
+from guided_dml.figures.style import STYLE, broken, set_title, short
 
 #: Small panels in a row of a figure.
 ACROSS = 6
@@ -66,7 +66,7 @@ def severity_figure(sets: Sequence[Lines], heading: str) -> Figure:
             ax.set_title(short(name, 24), fontsize=9)
             ax.set_xticks(one.x)
         axes[0, 0].set_ylim(_range(100 * one.means, 100 * one.half_widths))
-        block.suptitle(short(one.title, 90), fontsize=10)
+        block.suptitle(broken(one.title, 90), fontsize=10)
         for row in axes:
             row[0].set_ylabel("Recall@1 (%)")
         block.supxlabel("severity (0: clean)", fontsize=9)
@@ -85,7 +85,7 @@ def few_shot_figure(sets: Sequence[Lines], heading: str) -> Figure:
         ax.set_xscale("log")
         ax.set_xticks(one.x, [f"{shots:g}" for shots in one.x], minor=False)
         ax.set_xticks([], minor=True)
-        ax.set_title(short(one.title, 60))
+        ax.set_title(broken(one.title, 60))
         ax.set_xlabel("images of each new class (shots)")
         ax.set_ylabel("accuracy (%)")
     methods_legend(figure, sets)
@@ -105,11 +105,11 @@ def shift_figure(sets: Sequence[Lines], heading: str) -> Figure:
         for (x, y), (dx, dy), place in zip(means, errors, one.colours, strict=True):
             colour = method_colour(place)
             ax.errorbar(x, y, dy, dx, fmt="none", ecolor=colour, capsize=2.5, lw=1.2)
-            ax.plot(x, y, "D" if place == NO_METHOD else "o", ms=7, color=colour)
-        (left, right), (low, _) = (_range(means[:, i], errors[:, i]) for i in (0, 1))
+            ax.plot(x, y, "o", ms=7, color=colour)
+        (left, right), (low, high) = (_range(means[:, i], errors[:, i]) for i in (0, 1))
         ax.plot([left, right], [left, right], "--", color="#888", lw=1, zorder=0)
-        ax.set(xlim=(left, right), ylim=(min(low, left), right))
-        ax.set_title(short(one.title, 60))
+        ax.set(xlim=(left, right), ylim=(min(low, left), max(high, right)))
+        ax.set_title(broken(one.title, 60))
         ax.set_xlabel("Recall@1, clean (%)")
         ax.set_ylabel("Recall@1, corrupted (%)")
     methods_legend(figure, sets, "o")

@@ -10,12 +10,20 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from guided_dml.figures.plane import Points, class_colours
 from guided_dml.figures.scatter import draw_points
-from guided_dml.figures.style import STYLE, add_legend, legend_width, set_title, short
+from guided_dml.figures.style import (
+    STYLE,
+    add_legend,
+    broken,
+    legend_width,
+    plain_log_ticks,
+    set_title,
+    short,
+)
 
 #: The most panels in a row of a figure.
 ACROSS = 2
@@ -72,11 +80,11 @@ class Named(Protocol):
 
 @dataclass(frozen=True)
 class MapRow:
-    """One row of the grid of embeddings: a map for each column, None where there is none."""
+    """One row of the grid of embeddings: a map for each column, or why there is none."""
 
     title: str
     classes: list[str]
-    maps: list[Points | None]
+    maps: list[Points | str]
 
 
 @rc_context(STYLE)
@@ -110,7 +118,7 @@ def _draw_bars(ax: Axes, panel: Methods) -> None:
         x, y, error = x[some], means[i][some], errors[i][some]
         ax.errorbar(x, y, error, fmt="none", ecolor="#222", capsize=1.8, lw=1)
     above = f" (the axis begins at {floor:.0f} %)" if floor else ""
-    ax.set_title(short(panel.title, 60) + above)
+    ax.set_title(broken(panel.title + above, 60))
     ax.set_xticks(np.arange(len(panel.scores)), panel.scores)
     ax.set_xlim(-0.55, len(panel.scores) - 0.45)
     ax.set_ylim(floor, max(min(highest + 0.05 * (highest - floor), 102), floor + 1))
@@ -132,7 +140,7 @@ def cost_figure(panels: Sequence[Methods], score: str, heading: str) -> Figure:
         ax.margins(0.12, 0.14)
         low, high = ax.get_ylim()
         ax.set_ylim(max(low, 0), min(high, 100))
-        ax.set_title(short(panel.title, 60))
+        ax.set_title(broken(panel.title, 60))
         ax.set_xlabel("seconds of a run (median)")
         ax.set_ylabel(f"{score} (%)")
     methods_legend(figure, panels, "o")
@@ -143,9 +151,7 @@ def cost_figure(panels: Sequence[Methods], score: str, heading: str) -> Figure:
 def _time_axis(ax: Axes, seconds: NDArray[np.float64]) -> None:
     if seconds.max() > 8 * max(seconds.min(), 1e-9) and seconds.min() > 0:
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
-        ax.xaxis.set_minor_locator(NullLocator())
+        plain_log_ticks(ax.xaxis)
     else:
         ax.xaxis.set_major_locator(MaxNLocator(6))
 
@@ -161,7 +167,7 @@ def embedding_grid(rows: Sequence[MapRow], columns: Sequence[str], heading: str)
     for row, line in zip(rows, grid, strict=True):
         for panel, points in zip(line, row.maps, strict=True):
             _draw_map(panel, points, len(row.classes))
-        line[0].set_ylabel("\n".join(short(text, 44) for text in row.title.split("\n")))
+        line[0].set_ylabel("\n".join(broken(text, 40) for text in row.title.split("\n")))
         add_legend(line[-1], row.classes, class_colours(len(row.classes)), most=NAMED, **BESIDE)
     for panel, name in zip(grid[0], columns, strict=True):
         panel.set_title(short(name))
@@ -169,10 +175,10 @@ def embedding_grid(rows: Sequence[MapRow], columns: Sequence[str], heading: str)
     return figure
 
 
-def _draw_map(panel: Axes, points: Points | None, classes: int) -> None:
-    if points is None:
+def _draw_map(panel: Axes, points: Points | str, classes: int) -> None:
+    if isinstance(points, str):
         panel.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1))
-        panel.text(0.5, 0.5, "not stored", ha="center", va="center", color="#888", fontsize=8)
+        panel.text(0.5, 0.5, points, ha="center", va="center", color="#888", fontsize=8)
         panel.set_box_aspect(1)
         return
     draw_points(panel, points, classes)

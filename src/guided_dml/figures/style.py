@@ -8,9 +8,11 @@ from textwrap import fill
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, fontManager, get_font
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from guided_dml.types import History
 
@@ -65,6 +67,11 @@ def short(name: str, most: int = 28) -> str:
     return f"{shown[: most // 2]}…{shown[len(shown) + 1 - (most - most // 2) :]}"
 
 
+def broken(name: str, width: int) -> str:
+    """Return a name for a figure likewise, in up to three lines of so many letters."""
+    return fill(short(name, 3 * width), width)
+
+
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
@@ -102,6 +109,16 @@ def add_legend(
         handles.append(Line2D([], [], ls="", label=f"and {len(names) - len(shown):,} more"))
     options = {"loc": "outside right center"} | options
     place.legend(handles=handles, ncols=_columns(names, most), **options)
+
+
+def plain_log_ticks(axis: Axis) -> None:
+    """Let a logarithmic axis have ticks at 1, 2 and 5, written as numbers.
+
+    (matplotlib writes powers as formulas, and none is parsed here.)
+    """
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def legend_width(names: Sequence[str], most: int = NAMED) -> float:

@@ -58,8 +58,24 @@ class ParameterHooks:
         self._trains_student = "params:student" in pipeline.inputs()
         if self._trains_student:
             self._parameters.student.check_pretrained()
-        if any(name.startswith("robustness") for name in run_params["pipeline_names"] or ()):
+        asked = run_params["pipeline_names"] or ()
+        if any(name.startswith("robustness") for name in asked):
             check_protocol(self._parameters.evaluation)
+        if any(name.startswith("export") for name in asked):
+            self._check_export()
+
+    def _check_export(self) -> None:
+        """Refuse, or tell, what an exported network does not do, as it has one image at a time."""
+        if self._parameters.evaluation.batch_statistics:
+            raise InputError(
+                "evaluation.batch_statistics: true given; an exported network embeds each image "
+                "alone, with the statistics of its training; set it to false"
+            )
+        if self._parameters.data.raw_pixel_training:
+            logger.warning(
+                "data.raw_pixel_training: the network has learned from pixels of 0-255, but what "
+                "is exported normalises them, as the evaluation does; it will be poor"
+            )
 
     @hook_impl(tryfirst=True)
     def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:

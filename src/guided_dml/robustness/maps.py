@@ -63,7 +63,7 @@ def map_of_embeddings(reference: Tensor, query: Tensor) -> Map:
     """Return embeddings ``[N, D]`` and ``[n, D]`` in the plane.
 
     With D > 2 it is that of the first two principal components of the references, the one that
-    all figures show; with D = 1 all points are on a line.
+    a run's figures show; with D = 1 all points are on a line.
     """
     from guided_dml.figures.plane import to_plane
 

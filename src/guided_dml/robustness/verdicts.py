@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from guided_dml.errors import counted
+from guided_dml.methods import METHODS
 from guided_dml.metrics.statistics import PairedTest, holm, paired_test
 
 #: The method whose claims are judged, and those that the paper compares it with.
@@ -79,9 +81,12 @@ def verdict(outcomes: Mapping[str, Runs]) -> Verdict:
             run (without raw pixels, which no seed changes); an outcome that was not run is empty.
     """
     found = {title: leads(runs) for title, runs in outcomes.items()}
-    missing = _missing(found)
-    if missing:
-        return Verdict("cannot tell", missing)
+    lacks = {title: _lack(runs, found[title]) for title, runs in outcomes.items()}
+    if any(lacks.values()):
+        missing = (f"{title}: {lack}" for title, lack in lacks.items() if lack)
+        return Verdict("cannot tell", "; ".join(missing))
+    if not found:
+        return Verdict("cannot tell", "no outcome was declared")
     open_to_doubt = _those(found, lambda lead: not lead.surely)
     if not open_to_doubt:
         return Verdict("supported", f"ahead of all {len(BASELINES)} baselines, Holm p < 0.05")
@@ -106,22 +111,21 @@ def _told(what: str, methods: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(f"{title}: {what} {_listed(names)}" for title, names in methods.items())
 
 
-def _missing(found: Mapping[str, Mapping[str, Lead]]) -> str:
-    """Return what has to be run before anything can be told, or nothing."""
-    if not found:
-        return "no outcome was declared"
-    for title, tested in found.items():
-        lacking = [method for method in BASELINES if method not in tested]
-        if lacking:
-            return f"{title}: not run for {_listed(lacking)}"
-        least = min(BASELINES, key=lambda method: tested[method].test.difference.n)
-        seeds = tested[least].test.difference.n
-        if seeds < SEEDS:
-            return f"{title}: {seeds} seeds in common with {least}; {SEEDS} are needed"
-        if any(math.isnan(tested[method].p_holm) for method in BASELINES):
-            return f"{title}: values are not finite"
+def _lack(runs: Runs, tested: Mapping[str, Lead]) -> str:
+    """Return what has to be run of an outcome before anything can be told, or nothing."""
+    lacking = [method for method in (OURS, *BASELINES) if method not in runs]
+    if not runs:
+        return "not run"
+    if lacking:
+        return f"not run for {_listed(lacking)}"
+    least = min(BASELINES, key=lambda method: tested[method].test.difference.n)
+    seeds = tested[least].test.difference.n
+    if seeds < SEEDS:
+        return f"{counted(seeds, 'seed')} in common with {_listed([least])}; {SEEDS} are needed"
+    if any(math.isnan(tested[method].p_holm) for method in BASELINES):
+        return "values are not finite"
     return ""
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
+    return ", ".join(METHODS[name].title for name in names)

@@ -55,7 +55,8 @@ def fit(
 
     Returns:
         A row an epoch: ``epoch`` (from 1), ``loss`` (mean over its steps), ``learning_rate``
-        (at its start) and ``images_seen`` (since the first epoch's start).
+        (SGD's, at its start; Muon's has the same course) and ``images_seen`` (since the first
+        epoch's start).
 
     Raises:
         DivergedError: A loss is not finite; names the step and the learning rate.

@@ -15,6 +15,7 @@ from guided_dml.blocks import (
     StudentParameters,
     TripletParameters,
 )
+from guided_dml.methods import METHODS
 from guided_dml.pipelines.audit.findings import Findings
 from guided_dml.pipelines.audit.folds import check_size, features_of, train_on_others
 from guided_dml.pipelines.ingestion.nodes import fit_normalisation
@@ -103,8 +104,11 @@ def find_label_neighbours(
     from guided_dml.metrics.label_issues import assign_folds
     from guided_dml.metrics.neighbours import nearest
     from guided_dml.training.policy import Policy
+    from guided_dml.training.train import check_student
 
     check_size(train_images["labels"].numpy(), classes, audit)
+    objective = METHODS[method].model_validate(settings)
+    check_student(train_images["images"].shape[1:], student, [objective])
     sets, device = (train_images, test_images), Policy.of(compute).device
     train, test = (
         torch.from_numpy(assign_folds(part["labels"].numpy(), audit.folds, split_seed))

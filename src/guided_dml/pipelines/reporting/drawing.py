@@ -85,7 +85,10 @@ def map_rows(
         title = section_name(about)
         if max(dimensions, default=2) > 2:
             title += f"\nprincipal components of {max(dimensions)} dimensions"
-        rows.append(MapRow(title, about.classes, [drawn.get(method) for method in columns]))
+        found = [
+            drawn.get(one, "not stored" if one in comparison.runs else "not run") for one in columns
+        ]
+        rows.append(MapRow(title, about.classes, found))
     return rows, columns
 
 

@@ -76,8 +76,8 @@ def _corruptions(measured: Robustness) -> list[Table]:
             "Corrupted images: the mean over families and severities; the references are clean. "
             "Drop: clean minus corrupted, of the same images. mCE: the errors of Recall@1 as a "
             "share of raw pixels' errors; relative mCE: the errors beyond the clean ones, "
-            "likewise. Of colour images the families that move pixels are apart (geometric); a "
-            "shift that training used is left out.",
+            "likewise. Of colour images the families that move pixels are apart (geometric). A "
+            "shift that training used is in no mean.",
             retrieval,
         ),
         *_families(measured),
@@ -107,8 +107,17 @@ def _families(measured: Robustness) -> list[Table]:
     return [Table(caption, header, [cells(rows)])]
 
 
+#: What the first table of OOD images explains.
+HOW_TOLD = (
+    " By the distance to the nearest reference (nn), to the k-th (knn), by Mahalanobis distance, "
+    f"of a classifier by its softmax too (MSP, energy). {FPR95} AUPR: of equal counts. Rejected: "
+    "by the threshold that accepts 95 % of the validation images. Images of other data sets that "
+    "have another size are averaged down or padded with black, grey is made RGB and the reverse."
+)
+
+
 def _ood(measured: Robustness) -> list[Table]:
-    prefix, tables = "auroc_nn.", []
+    prefix, tables = "auroc_nn.", list[Table]()
     stored = [name for name in measured.scores("ood") if name.startswith(prefix)]
     for name in (name.removeprefix(prefix) for name in stored):
         columns = {f"auroc_{score}.{name}": f"AUROC, {text}" for score, text in DETECTORS.items()}
@@ -118,14 +127,8 @@ def _ood(measured: Robustness) -> list[Table]:
             f"aupr_out_nn.{name}": "AUPR-out, nn",
             f"ood_rejection.{name}": "Rejected",
         }
-        caption = (
-            f"Out-of-distribution images: {set_name(name)}, told from the test images by the "
-            "distance to the nearest reference (nn), to the k-th (knn), by Mahalanobis distance "
-            f"and by the softmax (MSP, energy). {FPR95} AUPR: of equal counts. Rejected: by the "
-            "threshold that accepts 95 % of the validation images. Images of another size are "
-            "averaged down or padded with black, grey is made RGB and the reverse."
-        )
-        tables += _table(measured, "ood", caption, columns)
+        caption = f"Out-of-distribution images: {set_name(name)}, told from the test images."
+        tables += _table(measured, "ood", caption + (HOW_TOLD if not tables else ""), columns)
     columns = {
         "id_acceptance": "Accepted",
         "aurc": "AURC",

@@ -36,8 +36,13 @@ class Robustness:
 
     @property
     def first(self) -> Comparison:
-        """The comparison that this is told behind."""
+        """The comparison of all classes, or one of those of some."""
         return self.whole or self.splits[0]
+
+    @property
+    def places(self) -> list[str]:
+        """Of all its comparisons."""
+        return [one.about.id for one in [self.first, *self.splits]]
 
     @property
     def methods(self) -> list[str]:
@@ -90,19 +95,24 @@ class Robustness:
 def robustness_of(comparisons: Sequence[Comparison]) -> list[Robustness]:
     """Return what was measured, comparisons that differ only in the classes trained on as one."""
     groups: list[tuple[About, list[Comparison]]] = []
-    for one in comparisons:
-        about = _of_all_classes(one.about)
-        group = next((group for other, group in groups if _are_equal(about, other)), None)
+    for one in sorted(comparisons, key=_is_split):
+        about, split = _of_all_classes(one.about), _is_split(one)
+        groups_of = (group for other, group in groups if _are_equal(about, other, split))
+        group = next(groups_of, None)
         if group is None:
             groups.append((about, [one]))
         else:
             group.append(one)
     found, names = [], section_names([about for about, _ in groups])
     for name, (about, group) in zip(names, groups, strict=True):
-        splits = [one for one in group if one.about.parameters.data.classes]
+        splits = [one for one in group if _is_split(one)]
         whole = next((one for one in group if one not in splits), None)
         found.append(Robustness(name, about, whole, splits))
     return found
+
+
+def _is_split(one: Comparison) -> bool:
+    return bool(one.about.parameters.data.classes)
 
 
 def _of_all_classes(about: About) -> About:
@@ -111,5 +121,9 @@ def _of_all_classes(about: About) -> About:
     return about.model_copy(update={"parameters": parameters})
 
 
-def _are_equal(one: About, other: About) -> bool:
-    return one.id == other.id and one.parameters == other.parameters
+def _are_equal(one: About, other: About, split: bool) -> bool:
+    """Compare what was compared; of robustness class splits measure few-shot episodes only."""
+    first, second = one.parameters, other.parameters
+    if split and first.robustness.episodes == second.robustness.episodes:
+        second = second.model_copy(update={"robustness": first.robustness})
+    return one.id == other.id and first == second

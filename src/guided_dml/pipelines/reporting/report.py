@@ -40,7 +40,10 @@ from guided_dml.pipelines.reporting.tables import COLUMNS, score_rows
 def sections(comparisons: Sequence[Comparison]) -> list[Section]:
     """Return the report on the runs, and on what was measured of their robustness."""
     found = []
-    measured = {one.first.about.id: one for one in robustness_of(comparisons) if one.modules}
+    places = [comparison.about.id for comparison in comparisons]
+    measured = {  # (told behind the last of its comparisons)
+        max(one.places, key=places.index): one for one in robustness_of(comparisons) if one.modules
+    }
     for comparison in comparisons:
         about = comparison.about
         values = pd.DataFrame(score_rows(comparison), columns=COLUMNS)

@@ -62,7 +62,11 @@ def _facts(measured: Robustness) -> str:
         facts += f" Held-out classes: trained on {names}, measured on the others"
         facts += ", the mean within a seed." if len(splits) > 1 else "."
     missing = [title for module, title in MODULES.items() if module not in measured.modules]
-    return facts + (f" Not measured: {', '.join(missing).lower()}." if missing else "")
+    facts += f" Not measured: {', '.join(missing).lower()}." if missing else ""
+    return facts + (
+        " All corruptions, the plane with out-of-distribution images, their distances, and the map "
+        "beside PCA, LDA and NCA are drawn of one network, by kedro run --pipelines=robustness."
+    )
 
 
 def _outcomes_table(measured: Robustness, outcomes: Outcomes) -> Table:

@@ -15,6 +15,18 @@ HEADING = "Guided deep metric learning: the comparison"
 #: in a cell, beyond which it is broken.
 NARROW, NAME, WORDS = 9, 14, 60
 
+FIGURES_ARE = "In data/08_reporting/comparison, each under the version of this report:"
+
+FIGURES = {
+    "comparison_figure.png": "the scores with their intervals",
+    "cost_figure.png": "MAP@R against the seconds of a run",
+    "embedding_grid_figure.png": "where each method puts the queries",
+    "atlas_page.html": "the same as a page, with the images",
+    "comparison_severity_figure.png": "Recall@1 by the severity of each corruption",
+    "comparison_shift_figure.png": "Recall@1 of clean and of corrupted images",
+    "comparison_few_shot_figure.png": "accuracy with a few images of new classes",
+}
+
 _LATEX = {
     "\\": r"\textbackslash{}",
     **{character: "\\" + character for character in "&%$#_{}"},
@@ -62,6 +74,8 @@ def markdown(sections: Iterable[Section]) -> str:
             lines += ["", _plain(table.caption), "", *_markdown_table(table)]
             for note in table.notes:
                 lines += ["", f"    {note}" if isinstance(note, Command) else _plain(note)]
+    lines += ["", "## Figures", "", FIGURES_ARE, ""]
+    lines += [f"- `{name}`: {shows}" for name, shows in FIGURES.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -26,6 +26,7 @@ def draw_corruptions(test_images: Tensors, corrupted_images: Tensors, run: str) 
 
 
 def draw_maps(
+    reference_embeddings: Tensors,
     query_embeddings: Tensors,
     map_images: Tensors,
     rival_maps: Tensors,
@@ -40,14 +41,18 @@ def draw_maps(
     from guided_dml.robustness.maps import RIVALS
 
     titles = {name: RIVALS[name].title for name in RIVALS if name in rival_maps}
-    points = [query_embeddings["embeddings"][map_images["rows"]]]
-    points += [rival_maps[name] for name in titles]
     labels = map_images["labels"].numpy()
-    drawn = [
-        to_plane({"test images": {"embeddings": some.numpy(), "labels": labels}})[0]
-        for some in points
-    ]
+    own = query_embeddings["embeddings"][map_images["rows"]]
+    shown = [own, *(rival_maps[name] for name in titles)]
+    maps = [{"embeddings": some.numpy(), "labels": labels} for some in shown]
+    reference = {name: values.numpy() for name, values in reference_embeddings.items()}
+    # (the network's as it is scored: in the plane of its training images)
+    drawn = [to_plane({"training images": reference, "test images": maps[0]})[1]]
+    drawn += [to_plane({"test images": some})[0] for some in maps[1:]]
     heading = f"{run_title(run, history)}: its map of test images, beside PCA, LDA and NCA"
+    dimension = own.shape[1]
+    if dimension > 2:
+        heading += f"\nits own: the first two principal components of {dimension} dimensions"
     columns = [run.partition(" on ")[0], *titles.values()]
     return embedding_grid([MapRow("test images", classes, [*drawn])], columns, heading)
 
@@ -87,6 +92,8 @@ def draw_ood(
     colours = "black: the OOD images, grey: training images"
     if limit:
         colours += "; red: within are 95 % of the validation images"
+    elif learned.shape[1] > 2:
+        colours += "; in the plane of two principal components no threshold can be drawn"
     far = {title: arrays[f"strange.{name}"] for name, title in titles.items()}
     return (
         ood_plane_figure(points[:2], points[2:], limit, classes, f"{heading}\n{colours}"),

@@ -74,7 +74,7 @@ def _scoring(network: list[str], head: list[str], beside: list[str]) -> list[Nod
 def _of_network() -> list[Node]:
     """Return the steps that raw pixels, which make no map, do not have."""
     called = ["classes", "history", "run"]
-    mapped = ["query_embeddings", "map_images", "rival_maps", *called]
+    mapped = [*EMBEDDINGS, "map_images", "rival_maps", *called]
     far = [*EMBEDDINGS, "ood_embeddings", "ood_distances", "split", *called]
     return [
         step(score_map, [*EMBEDDINGS, "map_images"], "maps", "score"),
