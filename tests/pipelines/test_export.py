@@ -64,7 +64,7 @@ def test_a_card_says_what_its_network_is(exported_project: Path) -> None:
         list("0123456789"),
     )
     network = {"backbone": "small_cnn", "stem": "small", "embedding_dimension": 2}
-    assert card.student == network | {"shift": 0, "average": 0.0}
+    assert card.student == network | {"flip": "none", "shift": 0, "average": 0.0}
     assert card.made_by["libraries"]["torch"] == torch.__version__.split("+")[0]
     with pytest.raises(InputError, match="it lacks seed; train anew"):
         Card.of({name: value for name, value in stored.items() if name != "seed"}, "card.json")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from cards import card_of
 from guided_dml.blocks import GeminiParameters, StudentParameters, Task
@@ -17,7 +18,7 @@ from guided_dml.losses import gemini_loss
 from guided_dml.methods import METHODS
 from guided_dml.methods.anchors import Anchors
 from guided_dml.models.airbench import Airbench
-from guided_dml.models.backbones import build_embedder
+from guided_dml.models.backbones import build_embedder, embedder_of
 from guided_dml.models.gemini import Gemini
 from guided_dml.parameters import Parameters, validated
 from guided_dml.pipelines.evaluation.nodes import embed_images, score_embeddings
@@ -316,6 +317,25 @@ def test_images_are_not_moved_out_of_themselves(
     far = student.model_copy(update={"shift": 8})
     with pytest.raises(InputError, match=r"student\.shift: 8 given; images of 8x8 .* 7 at most"):
         trained(inputs, parameters, "softmax", far, None)
+
+
+def test_a_card_tells_what_its_network_started_from(
+    inputs: dict[str, Any], parameters: Parameters, tmp_path: Path
+) -> None:
+    file = tmp_path / "known.safetensors"
+    there = parameters.student.model_copy(update={"backbone": "timm/resnet10t"})
+    body = build_embedder(0, (1, 8, 8), there).state_dict()
+    save_file({name.removeprefix("0."): w for name, w in body.items() if name[:2] == "0."}, file)
+    student = there.model_copy(update={**STILL, "pretrained": str(file), "flip": "random"})
+    train, normalisation, split = (inputs[n] for n in ("train", "normalisation", "split"))
+    classes, settings, compute = list("abc"), parameters.softmax.model_dump(), parameters.compute
+    how = (settings, False, False, compute, 0, None)
+    given = (train, normalisation, split, classes, {}, student, *how)
+    weights, _, card, *_ = train_student(*given, method="softmax")
+    assert card.student["pretrained"] == "known.safetensors"
+    assert card.student["flip"] == "random"
+    file.unlink()
+    embedder_of(card, weights)
 
 
 def test_targets_without_a_scale_are_refused(

@@ -67,7 +67,7 @@ def embedder_of(card: Card, weights: Tensors) -> nn.Module:
             f"the weights are not those of the card of {card.method}, seed {card.seed}; bring back "
             "what belongs together with --load-versions, or train anew"
         )
-    student = StudentParameters.model_construct(**card.student, pretrained=None)
+    student = StudentParameters.model_construct(**card.student | {"pretrained": None})
     model = build_embedder(0, card.image_shape, student, unit_length=card.unit_length)
     load_weights(model, weights, "student")
     return model

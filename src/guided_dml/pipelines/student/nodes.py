@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guided_dml.blocks import ComputeParameters, StudentParameters, Task
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 #: The parameters student.* that a card tells: what a network is built from, and how it learned.
-NETWORK = ("backbone", "stem", "embedding_dimension", "shift", "average")
+NETWORK = ("backbone", "stem", "embedding_dimension", "flip", "shift", "average")
 
 
 def train_student(
@@ -89,7 +90,8 @@ def train_student(
         **{"resize": "squash", "background": "white"} | data_report.get("reading", {}),
         normalisation=normalisation,
         classes=classes,
-        student={name: getattr(student, name) for name in NETWORK},
+        student={name: getattr(student, name) for name in NETWORK}
+        | ({"pretrained": Path(student.pretrained).name} if student.pretrained else {}),
         unit_length=objective.normalise_embeddings,
         flip_average=flip_average,
         target_scale=student.target_scale if answers.is_floating_point() else None,
