@@ -118,7 +118,11 @@ def record(path: Path, made_from: Mapping[str, Path], made_with: Mapping[str, An
 
 
 def check_fit(
-    inputs: Mapping[str, Path], makers: Mapping[str, Iterable[str]], parameters: Mapping[str, Any]
+    inputs: Mapping[str, Path],
+    makers: Mapping[str, Iterable[str]],
+    parameters: Mapping[str, Any],
+    *,
+    evaluates: bool = False,
 ) -> None:
     """Refuse stored inputs that do not fit each other or the parameters of a run.
 
@@ -126,6 +130,7 @@ def check_fit(
         inputs: The stored files that a run is going to read, by the names of their datasets.
         makers: For each dataset the pipelines that make it; none: it is raw data.
         parameters: The defining parameters of the run, by their full names.
+        evaluates: Whether the run embeds images as its parameters say, flip averaging or not.
 
     How many images of a class there are is as they are stored, and what shapes a trained network
     is read from its card: parameters that say otherwise are named in one line and do not count.
@@ -145,6 +150,8 @@ def check_fit(
             whys += [*_other_content(name, lineage, contents)][:1]
             others = _others(lineage, parameters)
             stands |= _standing(name, others)
+            if evaluates:  # (in either way)
+                stands.pop("evaluation.flip_average", None)
             whys += [_other_parameter(*item, parameters) for item in others.items()]
         elif makers[name]:
             whys = [f"has no record of what it was made from; remove {path.parent}, or"]
@@ -191,9 +198,9 @@ def _others(lineage: Lineage, parameters: Mapping[str, Any]) -> dict[str, Any]:
 def _standing(name: str, others: dict[str, Any]) -> dict[str, Any]:
     """Take out of ``others`` what counts as it is stored."""
     method, of_method, what = name.partition(".")
-    if of_method and not what.endswith("_embeddings"):  # (evaluation may make them in either way)
-        others.pop("evaluation.flip_average", None)
     on_card = ("student.", f"{method}.") if of_method else ()
+    if of_method and not what.endswith("_embeddings"):
+        on_card += ("evaluation.flip_average",)
     known = [other for other in others if other.startswith(("data.images_per_class", *on_card))]
     return {other: others.pop(other) for other in known}
 

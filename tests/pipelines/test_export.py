@@ -116,6 +116,15 @@ def test_what_shapes_a_network_is_read_from_its_card(exported: Path, warned: lis
     ]
 
 
+def test_an_export_averages_as_its_card_says_and_tells_that(
+    exported: Path, warned: list[str]
+) -> None:
+    run(exported, "export", params=PARAMETERS | {"evaluation": {"flip_average": True}})
+    assert warned == [
+        "what is stored has evaluation.flip_average=false; this counts, not the parameters"
+    ]
+
+
 def test_other_flip_averaging_than_the_cards_is_told_and_both_are_scored(
     exported: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

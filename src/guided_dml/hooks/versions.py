@@ -62,7 +62,9 @@ class VersionHooks:
         for together in _saved_together(set(stored)):
             self._choose({name: stored[name] for name in together}, asked)
         files = stored_files(self._catalog, read)
-        lineage.check_fit(files, {name: _makers(name) for name in files}, self._parameters)
+        makers = {name: _makers(name) for name in files}
+        evaluates = "params:evaluation" in pipeline.inputs()
+        lineage.check_fit(files, makers, self._parameters, evaluates=evaluates)
         if "other_images" in read:
             self._check_other_images()
 
