@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -173,10 +174,10 @@ def fit_normalisation(train_images: Tensors, split: Tensors) -> dict[str, list[f
             count += np.bincount(channel.ravel(), minlength=256)
     statistics: dict[str, list[float]] = {"mean": [], "std": []}
     for count in counts:
-        shares = count / count.sum()
-        mean = float(shares @ levels)
-        deviation = float(np.sqrt(shares @ (levels - mean) ** 2))
-        statistics["mean"].append(mean)
+        # (in whole numbers: sums of floats end otherwise from one processor to the next)
+        number, total, squares = (int((count * levels**power).sum()) for power in range(3))
+        deviation = math.sqrt((number * squares - total**2) / number**2)
+        statistics["mean"].append(total / number)
         statistics["std"].append(deviation or 1.0)  # (a constant channel says nothing)
     return statistics
 
