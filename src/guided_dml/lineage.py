@@ -198,9 +198,9 @@ def _others(lineage: Lineage, parameters: Mapping[str, Any]) -> dict[str, Any]:
 def _standing(name: str, others: dict[str, Any]) -> dict[str, Any]:
     """Take out of ``others`` what counts as it is stored."""
     method, of_method, what = name.partition(".")
-    on_card = ("student.", f"{method}.") if of_method else ()
+    on_card = ["student.", f"{method}."] if of_method else []
     if of_method and not what.endswith("_embeddings"):
-        on_card += ("evaluation.flip_average",)
+        on_card.append("evaluation.flip_average")
     known = [other for other in others if other.startswith(("data.images_per_class", *on_card))]
     return {other: others.pop(other) for other in known}
 

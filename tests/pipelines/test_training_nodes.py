@@ -328,9 +328,9 @@ def test_a_card_tells_what_its_network_started_from(
     save_file({name.removeprefix("0."): w for name, w in body.items() if name[:2] == "0."}, file)
     student = there.model_copy(update={**STILL, "pretrained": str(file), "flip": "random"})
     train, normalisation, split = (inputs[n] for n in ("train", "normalisation", "split"))
-    classes, settings, compute = list("abc"), parameters.softmax.model_dump(), parameters.compute
+    classes, settings, compute = list("abc"), {"normalise_embeddings": False}, parameters.compute
     how = (settings, False, False, compute, 0, None)
-    given = (train, normalisation, split, classes, {}, student, *how)
+    given: Any = (train, normalisation, split, classes, {}, student, *how)
     weights, _, card, *_ = train_student(*given, method="softmax")
     assert card.student["pretrained"] == "known.safetensors"
     assert card.student["flip"] == "random"
