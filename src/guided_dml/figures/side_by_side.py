@@ -118,7 +118,7 @@ def _draw_bars(ax: Axes, panel: Methods) -> None:
         x, y, error = x[some], means[i][some], errors[i][some]
         ax.errorbar(x, y, error, fmt="none", ecolor="#222", capsize=1.8, lw=1)
     above = f" (the axis begins at {floor:.0f} %)" if floor else ""
-    ax.set_title(broken(panel.title + above, 60))
+    ax.set_title(broken(panel.title + above, 72))
     ax.set_xticks(np.arange(len(panel.scores)), panel.scores)
     ax.set_xlim(-0.55, len(panel.scores) - 0.45)
     ax.set_ylim(floor, max(min(highest + 0.05 * (highest - floor), 102), floor + 1))
@@ -140,7 +140,7 @@ def cost_figure(panels: Sequence[Methods], score: str, heading: str) -> Figure:
         ax.margins(0.12, 0.14)
         low, high = ax.get_ylim()
         ax.set_ylim(max(low, 0), min(high, 100))
-        ax.set_title(broken(panel.title, 60))
+        ax.set_title(broken(panel.title, 72))
         ax.set_xlabel("seconds of a run (median)")
         ax.set_ylabel(f"{score} (%)")
     methods_legend(figure, panels, "o")
