@@ -97,8 +97,8 @@ def assess_teacher(
             "GEMINI has not converged: its two nearest class centres are %.2f apart and its "
             "embeddings on average %.2f from their own; below %g times as far, students learn "
             "poorly from it (more gemini.epochs, gemini.momentum=0.9 or "
-            "gemini.fresh_triplets=true take the classes apart, gemini.weight_decay=0.02 keeps "
-            "each together)",
+            "gemini.fresh_triplets=true take the classes apart, gemini.weight_decay=0.02 and a "
+            "lower gemini.margin keep each together)",
             nearest,
             own,
             CONVERGED,
