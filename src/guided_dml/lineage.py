@@ -150,8 +150,6 @@ def check_fit(
             whys += [*_other_content(name, lineage, contents)][:1]
             others = _others(lineage, parameters)
             stands |= _standing(name, others)
-            if evaluates:  # (in either way)
-                stands.pop("evaluation.flip_average", None)
             whys += [_other_parameter(*item, parameters) for item in others.items()]
         elif makers[name]:
             whys = [f"has no record of what it was made from; remove {path.parent}, or"]
@@ -159,6 +157,8 @@ def check_fit(
             complaints.setdefault((why, ", ".join(makers[name])), []).append(name)
     if complaints:
         raise InputError("\n  ".join(_complaint(*item, inputs) for item in complaints.items()))
+    if evaluates:  # (in either way)
+        stands.pop("evaluation.flip_average", None)
     if stands:
         has = ", ".join(f"{name}={shown(value)}" for name, value in sorted(stands.items()))
         logger.warning("what is stored has %s; this counts, not the parameters", has)

@@ -47,7 +47,7 @@ class Run(NamedTuple):
         data_version: Hash of the prepared data, and of the pretrained weights where there are any.
         parameters: What the session is given on top of the environment's parameters.
         versions: The versions of the prepared data.
-        precision: Why it is the parameters'.
+        reason: Why the precision is the one among the parameters.
     """
 
     data_set: str
@@ -59,7 +59,7 @@ class Run(NamedTuple):
     data_version: str
     parameters: Nested
     versions: dict[str, str]
-    precision: str
+    reason: str
 
     @property
     def id(self) -> str:
@@ -150,7 +150,7 @@ def plan_data_set(
             data_version=about.data_version,
             parameters=merged(on_top[method], {"seed": seed}),
             versions=dict.fromkeys(READ, version),
-            precision=policy.reason,
+            reason=policy.reason,
         )
         for seed in range(seeds)
         for method in methods

@@ -167,7 +167,7 @@ def _record(
             },
             "parameters": parameters,
             "data_version": planned.data_version,
-            "device": str(replace(policy, reason=planned.precision)),
+            "device": str(replace(policy, reason=planned.reason)),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **facts,
         }

@@ -1,9 +1,6 @@
 """The reporting pipeline: from every stored score to the report, on all data sets at once."""
 
-from collections.abc import Callable
-from typing import Any
-
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from guided_dml.comparison.board import read_comparisons
 from guided_dml.pipelines.reporting.nodes import (
@@ -14,6 +11,7 @@ from guided_dml.pipelines.reporting.nodes import (
     write_atlas,
     write_report,
 )
+from guided_dml.pipelines.steps import step
 
 
 def create_pipeline() -> Pipeline:
@@ -23,16 +21,16 @@ def create_pipeline() -> Pipeline:
     """
     runs, embeddings, images = "compared_runs", "scoreboard_embeddings", "scoreboard_images"
     texts = ["comparison_markdown", "comparison_latex", "scores_text"]
-    robustness = ["severity", "shift", "few_shot"]
-    steps: dict[Callable[..., Any], tuple[Any, Any]] = {
-        read_comparisons: (["comparisons", "scoreboard"], runs),
-        tabulate_scores: (runs, "comparison_table"),
-        write_report: (runs, texts),
-        draw_methods: (runs, ["comparison_figure", "cost_figure"]),
-        draw_robustness: (runs, [f"comparison_{name}_figure" for name in robustness]),
-        draw_embedding_grid: ([runs, embeddings], "embedding_grid_figure"),
-        write_atlas: ([runs, embeddings, images, "params:page"], "atlas_page"),
-    }
+    measured = [f"comparison_{name}_figure" for name in ("severity", "shift", "few_shot")]
+    shown = [runs, embeddings, images, "params:page"]
     return Pipeline(
-        [Node(step, *data, name=step.__name__) for step, data in steps.items()], tags="report"
+        [
+            step(read_comparisons, ["comparisons", "scoreboard"], runs, "report"),
+            step(tabulate_scores, runs, "comparison_table", "report"),
+            step(write_report, runs, texts, "report"),
+            step(draw_methods, runs, ["comparison_figure", "cost_figure"], "report"),
+            step(draw_robustness, runs, measured, "report"),
+            step(draw_embedding_grid, [runs, embeddings], "embedding_grid_figure", "report"),
+            step(write_atlas, shown, "atlas_page", "report"),
+        ]
     )
