@@ -23,7 +23,7 @@ from guided_dml.training.batches import DeviceImages, RandomBatches
 from guided_dml.training.fit import fit
 from guided_dml.training.optimiser import optimiser_of
 from guided_dml.training.policy import Policy
-from guided_dml.training.triplets import draw, images_by_class, useful_pairs
+from guided_dml.training.triplets import draw, images_by_class, pairs_of
 from parts.timing import alternate
 from parts.training import BASE, limit
 from run import PAGE, Table, markdown
@@ -151,7 +151,7 @@ def classes_row(classes: int) -> list[str]:
     images = pixels(len(labels), 1, 28)
     every = classes * (classes - 1)
     members = images_by_class(labels, torch.arange(len(labels)))
-    pairs = useful_pairs(classes)
+    pairs = pairs_of(None, classes)
     timed = min(pairs, 60)
     triplets = draw(members, timed, 32, torch.Generator().manual_seed(0))
     own = {"kernel_size": 5, "padding": 0, "fresh_triplets": True}

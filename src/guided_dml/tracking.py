@@ -162,7 +162,9 @@ def _device(pipeline: Pipeline, parameters: dict[str, Any]) -> str:
     from guided_dml.training.policy import Policy  # (torch, which takes seconds)
 
     compute = ComputeParameters.model_validate(parameters["compute"])
-    return str(Policy.of(compute, parameters["student"]["backbone"]))
+    policy = Policy.of(compute, parameters["student"]["backbone"])
+    trains = any("weights" in name for name in pipeline.all_outputs())
+    return str(policy) if trains else policy.hardware  # (the precision is of trainings only)
 
 
 class Recorder:

@@ -245,6 +245,18 @@ def test_while_mlflow_is_locked_scores_wait_to_be_uploaded(
             ],
             ["student.target_scale: 9", "guided.normalise_embeddings=false"],
         ),
+        (
+            [
+                "--envs",
+                "digits",
+                "--methods",
+                "anchors",
+                "--params",
+                "student.target_scale=9,anchors.normalise_embeddings=true",
+            ],
+            ["student.target_scale: 9", "anchors.normalise_embeddings=false"],
+        ),
+        (["--envs", "digits", "--params", "triplets.pairs=9"], ["triplets.pairs: 9", "to 90"]),
         (["--envs", "digits", "--seeds", "0"], ["--seeds: 0 given", "at least one"]),
         (["--envs", "digits", "--seeds", 20 * "9"], ["--seeds: 99", "10000 at most"]),
         (["--envs", "digits", "--params", "studnet.epochs=1"], ["studnet", "student?"]),

@@ -115,6 +115,7 @@ def plan_data_set(
         InputError: A parameter is wrong, raw data are missing, or a method is not tuned.
     """
     from guided_dml.training.train import check_student
+    from guided_dml.training.triplets import pairs_of
 
     quiet = merged(overrides, {"tracking": False})
     version = prepare(project, data_set, quiet)
@@ -137,8 +138,10 @@ def plan_data_set(
         images = {f"{data_set}/{about.data_version}/{queries}": _shown_images(catalog, queries)}
         catalog.save("scoreboard_images", images)
         (shown,) = images.values()
-        followers = [getattr(shared, name) for name in methods if METHODS[name].follows_teacher]
-        check_student(shown["images"].shape[1:], shared.student, followers)
+        asked = [getattr(shared, name) for name in methods]
+        check_student(shown["images"].shape[1:], shared.student, asked)
+        if any(method.follows_teacher for method in asked):
+            pairs_of(shared.triplets.pairs, len(about.classes))
     runs = [
         Run(
             data_set=data_set,

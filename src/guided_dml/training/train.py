@@ -106,11 +106,11 @@ def train_embedder(
 
 
 def check_student(
-    image_shape: Sequence[int], student: StudentParameters, followers: Iterable[Method] = ()
+    image_shape: Sequence[int], student: StudentParameters, methods: Iterable[Method] = ()
 ) -> None:
     """Refuse a student that cannot learn from images of a shape, before its teacher is trained.
 
-    ``followers`` are the methods that are going to follow the teacher.
+    ``methods`` are those that are going to train it.
 
     Raises:
         InputError: The network cannot be built, Muon finds nothing in it to train,
@@ -118,8 +118,11 @@ def check_student(
     """
     _check_shift(student.shift, *image_shape[1:])
     optimiser_of(build_embedder(0, image_shape, student), student, "student")
-    for method in followers:
-        _check_scale(method, student.target_scale)
+    labels = torch.zeros(1, dtype=torch.int64)
+    for method in methods:
+        answers = method.answers(Task(student, classes=2, seed=0), labels)
+        if method.follows_teacher or answers.is_floating_point():
+            _check_scale(method, student.target_scale)
 
 
 def _check_shift(shift: int, height: int, width: int) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from guided_dml.errors import InputError
 from guided_dml.types import Tensors
 
 
@@ -57,9 +58,25 @@ def draw(members: Sequence[Tensor], pairs: int, size: int, source: torch.Generat
     }
 
 
-def useful_pairs(classes: int) -> int:
-    """Return how many ordered pairs of so many classes make an epoch: all, while they are few."""
-    return min(classes * (classes - 1), max(300, 5 * classes))
+def pairs_of(asked: int | None, classes: int) -> int:
+    """Return P, how many ordered pairs of so many classes make an epoch.
+
+    Args:
+        asked: ``triplets.pairs``; None: all pairs while they are few.
+        classes: C.
+
+    Raises:
+        InputError: So many leave a class out, or there are not so many.
+    """
+    every = classes * (classes - 1)
+    if asked is None:
+        return min(every, max(300, 5 * classes))
+    if not classes <= asked <= every:
+        raise InputError(
+            f"triplets.pairs: {asked} given; {classes} classes need {classes}, each once first and "
+            f"once second in a pair, to {every}, all pairs (null: as many as are useful)"
+        )
+    return asked
 
 
 def draw_pairs(classes: int, count: int, source: torch.Generator) -> Tensor:

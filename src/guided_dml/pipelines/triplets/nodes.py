@@ -38,7 +38,7 @@ def draw_triplets(
         InputError: A class has fewer than two images to draw from, or P leaves one out.
     """
     from guided_dml.seeding import generator
-    from guided_dml.training.triplets import draw, images_by_class
+    from guided_dml.training.triplets import draw, images_by_class, pairs_of
 
     members = images_by_class(train_images["labels"], split["train"])
     counts = list(map(len, members))
@@ -65,18 +65,5 @@ def draw_triplets(
             ", ".join(map(repr, short[:NAMED])),
             more,
         )
-    return draw(members, _pairs(triplets.pairs, len(members)), size, generator(seed, "triplets"))
-
-
-def _pairs(asked: int | None, classes: int) -> int:
-    from guided_dml.training.triplets import useful_pairs
-
-    if asked is None:
-        return useful_pairs(classes)
-    every = classes * (classes - 1)
-    if not classes <= asked <= every:
-        raise InputError(
-            f"triplets.pairs: {asked} given; {classes} classes need {classes}, each once first and "
-            f"once second in a pair, to {every}, all pairs (null: as many as are useful)"
-        )
-    return asked
+    pairs = pairs_of(triplets.pairs, len(members))
+    return draw(members, pairs, size, generator(seed, "triplets"))
