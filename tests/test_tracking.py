@@ -175,6 +175,13 @@ def test_a_run_under_way_is_left_to_itself(place: Path) -> None:
     assert {run.info.status for run in stored_runs(place).values()} == {"FINISHED"}
 
 
+def test_a_run_that_has_just_made_its_file_keeps_it(place: Path) -> None:
+    (place / PENDING).mkdir(parents=True)
+    (place / PENDING / "about to begin.jsonl").touch()
+    whole(place, "another")
+    assert [path.stem for path in (place / PENDING).iterdir()] == ["about to begin"]
+
+
 def test_what_cannot_be_written_down_is_recorded_all_the_same(place: Path) -> None:
     (place / PENDING).touch()
     whole(place, "alone")

@@ -191,13 +191,14 @@ def serve(env: str, method: str, **options: Any) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 def mlflow(port: int) -> None:
     """Show the runs side by side in the browser; what waited to be recorded is uploaded first."""
-    from guided_dml.mlflow_store import store_uri
+    from guided_dml.mlflow_store import SETTINGS, store_uri
     from guided_dml.tracking import upload_pending
 
     upload_pending(_project())
     store = store_uri(_project())
     if store.startswith("sqlite"):
-        del os.environ["MLFLOW_LOGGING_LEVEL"]  # (which keeps the client quiet)
+        if os.environ["MLFLOW_LOGGING_LEVEL"] == SETTINGS["MLFLOW_LOGGING_LEVEL"]:
+            del os.environ["MLFLOW_LOGGING_LEVEL"]  # (which keeps the client quiet)
         os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # (seven processes)
         click.echo("in the page, choose Model training (top left), then the data set")
         page = ["ui", "--backend-store-uri", store, "--port", str(port), "--workers", "1"]

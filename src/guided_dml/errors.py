@@ -50,8 +50,12 @@ def failing_as(message: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        raise InputError(f"{message} ({reason})") from error
+        raise InputError(f"{message} ({last_line(error)})") from error
+
+
+def last_line(error: Exception) -> str:
+    """Return the last line of what an error says, or its name if it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
 
 
 def shown(value: Any) -> str:

@@ -121,6 +121,15 @@ def defining(parameters: BaseModel, prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def read_by(inputs: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those values, by their full names, that nodes with such inputs read.
+
+    A node's input is a parameter (``params:student.epochs``), or a block of them.
+    """
+    read = tuple(f"{name[7:]}." for name in inputs if name.startswith("params:"))
+    return {name: value for name, value in values.items() if f"{name}.".startswith(read)}
+
+
 def flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every value with its full name (``student.epochs``)."""
     for name, value in nested.items():

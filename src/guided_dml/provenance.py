@@ -6,11 +6,10 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 LIBRARIES = (
     "torch",
@@ -52,20 +51,15 @@ def git_state(project: Path) -> dict[str, str | bool]:
         return {"commit": "none", "dirty": False}
 
 
-def device_name(compute: Mapping[str, Any]) -> str:
-    """Return the GPU's name, or the processor's with the number of threads.
-
-    Args:
-        compute: Of the parameters.
-    """
+def device_name(device: str, threads: int) -> str:
+    """Return the GPU's name, or the processor's with the number of threads."""
     import torch
 
-    if compute["device"] != "cpu" and torch.cuda.is_available():
+    if device != "cpu" and torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     processors = Path("/proc/cpuinfo")
     names = processors.read_text().splitlines() if processors.exists() else []
     model = next((line.split(":")[1].strip() for line in names if "model name" in line), "")
-    threads = compute.get("threads") or torch.get_num_threads()
     return f"CPU {model or platform.machine()}, {threads} thread{'s' * (threads > 1)}"
 
 
@@ -75,10 +69,8 @@ def start_peak_memory() -> None:
 
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    try:
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
 
 
 def peak_memory_mb() -> float:

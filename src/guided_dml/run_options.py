@@ -9,13 +9,14 @@ from typing import Any
 from kedro.framework.project import pipelines
 from kedro.pipeline import Pipeline
 
+from guided_dml.config import DEFAULT
 from guided_dml.errors import InputError, known, one_of
 
 
 def data_sets(conf: Path) -> list[str]:
     """Return the environments in a configuration folder that are data sets."""
     folders = (path.name for path in conf.iterdir() if path.is_dir())
-    return sorted(set(folders) - {"base", "local"})
+    return sorted(set(folders).difference(DEFAULT))
 
 
 def check(project: Path, options: dict[str, Any]) -> None:
@@ -68,7 +69,7 @@ def _check_environment(project: Path, options: dict[str, Any]) -> None:
     if options["env"] == "":  # (of a variable that is not set: the digits would run in silence)
         raise InputError(f"--env: no name given; known: {one_of(data_sets(conf))}")
     environment = options["env"] or os.environ.get("KEDRO_ENV")
-    if environment in (None, "", "base", "local") or not conf.is_dir():
+    if environment in DEFAULT or not conf.is_dir():
         return
     if environment not in data_sets(conf):
         raise InputError(

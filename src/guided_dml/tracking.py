@@ -238,10 +238,12 @@ def record(project: Path, entries: Iterable[Any], warn: Callable[[Exception], No
 def upload_pending(project: Path) -> None:
     """Record what earlier runs of a project could not, those among them that were killed."""
     for path in sorted((project / PENDING).glob("*.jsonl")):
-        with path.open(errors="replace") as file:
+        with suppress(FileNotFoundError), path.open(errors="replace") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:  # (its run is under way)
+                continue
+            if not path.stat().st_size:  # (its run is about to begin)
                 continue
             entries = list(_whole(file))
             if entries and entries[-1][0] != "finish":

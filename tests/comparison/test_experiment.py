@@ -168,6 +168,23 @@ def test_a_failed_run_is_reported_and_the_others_go_on(project: Path, scheduler:
     assert f"failed: {planned.name}: {reason}" in said
 
 
+def test_a_result_that_cannot_be_stored_is_not_trained_for_again(
+    project: Path, scheduler: str
+) -> None:
+    checkpoint_every_epoch(project)
+    in_the_way = project / "data/08_reporting/comparison/embeddings"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.touch()
+    outcome, _ = compared(project, scheduler, "softmax", tracking=False)
+    assert outcome.failed
+    assert list(project.glob("data/06_models/digits/checkpoints/softmax-*"))
+    in_the_way.unlink()
+    compared(project, scheduler, "softmax", tracking=False)
+    (file,) = score_files(project).values()
+    assert json.loads(file.read_text())["resumed"]
+    assert not list(project.glob("data/06_models/digits/checkpoints/*"))
+
+
 def test_without_mlflow_scores_are_kept_and_uploaded_later(
     project: Path,
     scheduler: str,

@@ -120,7 +120,7 @@ def test_corruptions_need_no_images_of_other_data_sets() -> None:
     ],
 )
 def test_a_network_is_there_with_all_its_parts(tmp_path: Path, method: str, lost: str) -> None:
-    run = Run("digits", "digits/equal", "equal", method, 0, "key", "data", {}, {}, "")
+    run = Run("digits", "digits/equal", "equal", method, 0, "key", "data", {}, "", "")
     names = ["weights", "reference_embeddings", *(["head"] if method == "softmax" else [])]
     files = [f"weights/{run.id}/{name}.safetensors" for name in names]
     for file in [*files, f"cards/{run.id}.json", f"embeddings/{run.id}.safetensors"]:

@@ -55,7 +55,7 @@ def _connected(scheduler: str) -> Iterator[Client]:
             "with `dask scheduler`, or leave the option out to use this machine"
         ) from error
     with client:
-        if not client.scheduler_info()["workers"]:
+        if not _workers(client):
             raise InputError(
                 f"--scheduler: the scheduler at {scheduler} has no worker; start one with "
                 f"`dask worker {scheduler} --nthreads 1`"
@@ -123,7 +123,12 @@ def _one_gpu(gpus: int) -> Any:
 
 def workers_of(client: Client) -> int:
     """Return how many runs the cluster computes at once."""
-    return max(1, len(client.scheduler_info()["workers"]))
+    return max(1, len(_workers(client)))
+
+
+def _workers(client: Client) -> list[dict[str, Any]]:
+    """Return all workers (by default older versions of Dask tell five)."""
+    return [*client.scheduler_info(n_workers=-1)["workers"].values()]
 
 
 def each(
@@ -147,8 +152,7 @@ def each(
     source, under_way, ended = iter(jobs), dict[Any, Job](), as_completed()
 
     def fill() -> None:
-        workers = client.scheduler_info()["workers"].values()
-        on_gpu = any(worker["resources"].get("GPU") for worker in workers)
+        on_gpu = any(worker["resources"].get("GPU") for worker in _workers(client))
         resources = {"GPU": 1} if on_gpu else None
         for job, arguments in islice(source, max(0, workers_of(client) - len(under_way))):
             future = client.submit(work, *arguments, pure=False, resources=resources)

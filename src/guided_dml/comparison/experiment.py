@@ -122,20 +122,13 @@ def compare(
     Raises:
         InputError: Nothing to run, a wrong parameter, missing raw data, no such cluster.
     """
-    if not 1 <= seeds <= MOST_SEEDS:
-        raise InputError(
-            f"--seeds: {seeds} given; at least one is needed, {MOST_SEEDS} at most are planned"
-        )
-    if "seed" in overrides:
-        raise InputError("--params seed: kedro compare runs seeds from 0 on; --seeds is how many")
     if class_splits and robustness:
         raise InputError(
             "--class-splits measures how networks do on classes that they were not trained on, "
             "and nothing else; give --robustness in a command of its own"
         )
     modules = ["unseen"] if class_splits else robustness
-    if modules and not weights:
-        raise InputError("--no-weights: the networks are needed to measure their robustness")
+    _check_options(seeds, overrides, bool(modules), weights)
     if modules:
         _check_protocols(project, data_sets, overrides)
     plans = [
@@ -154,6 +147,17 @@ def compare(
     if outcome.finished:
         _report(project, plans, say)
     return outcome
+
+
+def _check_options(seeds: int, overrides: Nested, measures: bool, weights: bool) -> None:
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise InputError(
+            f"--seeds: {seeds} given; at least one is needed, {MOST_SEEDS} at most are planned"
+        )
+    if "seed" in overrides:
+        raise InputError("--params seed: kedro compare runs seeds from 0 on; --seeds is how many")
+    if measures and not weights:
+        raise InputError("--no-weights: the networks are needed to measure their robustness")
 
 
 def _check_protocols(project: Path, data_sets: list[str], overrides: Nested) -> None:

@@ -25,7 +25,7 @@ from guided_dml.comparison.records import (
 )
 from guided_dml.errors import InputError
 from guided_dml.lineage import content_hash
-from guided_dml.methods import pipeline_of
+from guided_dml.methods import OURS, pipeline_of
 from guided_dml.parameters import Parameters
 from guided_dml.robustness.names import MODULES, other_sets
 
@@ -96,7 +96,7 @@ def module_keys(
             if module in needed:
                 raise
             continue
-        values = values_of(parameters, steps_of("guided", [module]).inputs())
+        values = values_of(parameters, steps_of(OURS, [module]).inputs())
         keys[module] = hash_of([module, data_version, others.get(module, []), values])
     return keys
 

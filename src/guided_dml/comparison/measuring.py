@@ -92,7 +92,7 @@ def measure(project: str, job: Measurement) -> list[Measured]:
     with alone, session(Path(project), job.run.data_set, job.run.parameters) as (_, context):
         quiet()
         catalog = context.catalog
-        pin(catalog, job.run.versions["train_images"])
+        pin(catalog, job.run.version)
         parameters = validated(context.config_loader["parameters"])
         keys = module_keys(catalog, parameters, job.run.data_version, [*job.modules])
         if not job.modules.items() <= keys.items():

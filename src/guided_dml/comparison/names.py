@@ -10,9 +10,6 @@ from guided_dml.methods import METHODS
 from guided_dml.parameters import flat
 from guided_dml.robustness.names import MADE_SETS
 
-#: The method that all others are tested against.
-OURS = "guided"
-
 DATA_SETS = {
     "digits": "Digits",
     "mnist": "MNIST",

@@ -46,7 +46,7 @@ class Run(NamedTuple):
         settings: The key of everything else.
         data_version: Hash of the prepared data, and of the pretrained weights where there are any.
         parameters: What the session is given on top of the environment's parameters.
-        versions: The versions of the prepared data.
+        version: Of the prepared data.
         reason: Why the precision is the one among the parameters.
     """
 
@@ -58,7 +58,7 @@ class Run(NamedTuple):
     settings: str
     data_version: str
     parameters: Nested
-    versions: dict[str, str]
+    version: str
     reason: str
 
     @property
@@ -135,9 +135,8 @@ def plan_data_set(
         given = {"data_set": data_set, "protocol": protocol, "given": dict(flat(overrides))}
         about = _about(catalog, shared, parameters, on_top, modules, given)
         queries = shared.evaluation.split
-        images = {f"{data_set}/{about.data_version}/{queries}": _shown_images(catalog, queries)}
-        catalog.save("scoreboard_images", images)
-        (shown,) = images.values()
+        shown = _shown_images(catalog, queries)
+        catalog.save("scoreboard_images", {f"{data_set}/{about.data_version}/{queries}": shown})
         asked = [getattr(shared, name) for name in methods]
         check_student(shown["images"].shape[1:], shared.student, asked)
         if any(method.follows_teacher for method in asked):
@@ -152,7 +151,7 @@ def plan_data_set(
             settings=about.settings[method],
             data_version=about.data_version,
             parameters=merged(on_top[method], {"seed": seed}),
-            versions=dict.fromkeys(READ, version),
+            version=version,
             reason=policy.reason,
         )
         for seed in range(seeds)

@@ -31,7 +31,7 @@ from pydantic import (
 from guided_dml.blocks import DataParameters
 from guided_dml.methods import METHODS
 from guided_dml.metrics.names import SCORES
-from guided_dml.parameters import Parameters, flat, validated
+from guided_dml.parameters import Parameters, flat, read_by, validated
 
 logger = logging.getLogger(__name__)
 
@@ -200,15 +200,12 @@ def values_of(parameters: Parameters, inputs: Iterable[str]) -> dict[str, Any]:
 
     Those on which no score depends are left out.
     """
-    read = tuple(f"{name[7:]}." for name in inputs if name.startswith("params:"))
     values = dict(flat(parameters.model_dump(exclude_defaults=True)))
     values |= {k: value for k, value in flat(parameters.model_dump()) if k in FIRST_DEFAULTS}
     return {
         name: value
-        for name, value in values.items()
-        if f"{name}.".startswith(read)
-        and name not in NOT_SETTINGS
-        and (name, value) not in FIRST_DEFAULTS.items()
+        for name, value in read_by(inputs, values).items()
+        if name not in NOT_SETTINGS and (name, value) not in FIRST_DEFAULTS.items()
     }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from guided_dml.comparison.plan import Run
+from guided_dml.comparison.plan import READ, Run
 from guided_dml.comparison.records import (
     SCOREBOARD,
     RunRecord,
@@ -107,7 +107,7 @@ def compute(project: str, planned: Run, store: bool = True, weights: bool = Fals
         opened.run(
             pipeline_names=way(method),
             to_outputs=[f"{method}.scores", *teacher],
-            load_versions=planned.versions,
+            load_versions=dict.fromkeys(READ, planned.version),
             runner=runner,
         )
         measured = {
@@ -123,11 +123,8 @@ def compute(project: str, planned: Run, store: bool = True, weights: bool = Fals
             shutil.rmtree(Path(project) / SCOREBOARD / planned.id, ignore_errors=True)
             for file in _files(*run):
                 file.unlink(missing_ok=True)
-            if weights:
-                _store_network(context.catalog, planned, results)
-            embeddings = results[f"{method}.query_embeddings"]
-            context.catalog.save("scoreboard_embeddings", {planned.id: embeddings})
-            context.catalog.save("scoreboard", {planned.id: record.stored()})
+            _store(context.catalog, planned, results, record, weights)
+        runner.catalog.load("checkpoints").remove_used()
     return record
 
 
@@ -137,13 +134,17 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def _store_network(catalog: Any, planned: Run, results: dict[str, Any]) -> None:
-    """Store what scores a run again without its training."""
-    parts = {name: results.get(f"{planned.method}.{name}") for name in NETWORK}
-    tensors = {f"{planned.id}/{name}": part for name, part in parts.items() if part}
-    catalog.save("scoreboard_weights", tensors)
-    card = results[f"{planned.method}.card"]
-    catalog.save("scoreboard_cards", {planned.id: card._asdict()})
+def _store(
+    catalog: Any, planned: Run, results: dict[str, Any], record: RunRecord, weights: bool
+) -> None:
+    """Store a run's results, its record at last; with its network it can be scored again."""
+    own = {name.partition(".")[2]: result for name, result in results.items()}
+    if weights:
+        parts = {f"{planned.id}/{name}": own[name] for name in NETWORK if own.get(name)}
+        catalog.save("scoreboard_weights", parts)
+        catalog.save("scoreboard_cards", {planned.id: own["card"]._asdict()})
+    catalog.save("scoreboard_embeddings", {planned.id: own["query_embeddings"]})
+    catalog.save("scoreboard", {planned.id: record.stored()})
 
 
 def _record(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from kedro.utils import find_kedro_project
 from kedro_datasets.json import JSONDataset
 
 from guided_dml.inference.card import Card
@@ -21,7 +22,8 @@ class CardDataset(JSONDataset):  # type: ignore[misc]
 
     def save(self, data: Card) -> None:
         """Store a card."""
-        made_by = git_state(Path(self._filepath).parents[2]) | {"libraries": library_versions()}
+        project = find_kedro_project(Path(self._filepath)) or Path.cwd()
+        made_by = git_state(project) | {"libraries": library_versions()}
         super().save(data._replace(data_set=self._data_set, made_by=made_by)._asdict())
 
     def load(self) -> Card:

@@ -49,8 +49,8 @@ def ood_plane_figure(
     limits = window(drawn)
     colours = class_colours(len(classes))
     contour = _contour(*limit, limits) if limit else None
-    for panel, points in zip(panels, drawn, strict=False):
-        if points in sets:
+    for place, (panel, points) in enumerate(zip(panels, drawn, strict=False)):
+        if place < len(sets):
             draw_points(panel, points, len(classes))
         else:
             x, y = points.xy.T

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from guided_dml.figures.side_by_side import (
     NO_METHOD,
+    Panel,
     method_colour,
     methods_legend,
     some_panels,
@@ -27,25 +28,15 @@ APART = 1.04
 
 
 @dataclass(frozen=True)
-class Lines:
-    """A line for each method, and for raw pixels; on one or more panels.
+class Lines(Panel):
+    """A line for each method, ``means`` being ``[methods, panels, X]``; on one or more panels.
 
     Attributes:
-        title: Of the data set.
-        names: Of the lines.
-        colours: Their places in the palette; NO_METHOD for these.
         x: What the values of a line are at: float64 ``[X]``.
-        means: float64 ``[lines, panels, X]``, in [0, 1]; NaN where nothing was measured.
-        half_widths: Of the 95 % intervals, likewise; NaN for one run.
         panels: Names of the panels.
     """
 
-    title: str
-    names: list[str]
-    colours: list[int]
     x: NDArray[np.float64]
-    means: NDArray[np.float64]
-    half_widths: NDArray[np.float64]
     panels: list[str]
 
 

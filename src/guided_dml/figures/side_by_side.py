@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -45,37 +45,35 @@ BESIDE: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Methods:
-    """The methods of one panel.
+class Panel:
+    """What is known of methods on a data set.
 
     Attributes:
-        names: Of the methods.
-        colours: The place of each method in the palette, the same in all panels.
-        scores: Their names.
-        means: float64 ``[methods, scores]``, in [0, 1]; NaN where no run has the score.
-        half_widths: float64 ``[methods, scores]``, of the 95 % intervals; NaN for one run.
-        seconds: float64 ``[methods]``, median of a run.
+        title: Of the data set.
+        names: Of the methods; of raw pixels too.
+        colours: Their places in the palette, the same in all panels; NO_METHOD for raw pixels.
+        means: float64 ``[methods, ...]``, in [0, 1]; NaN where nothing was measured.
+        half_widths: Of the 95 % intervals, likewise; NaN for one run.
     """
 
     title: str
     names: list[str]
     colours: list[int]
-    scores: list[str]
     means: NDArray[np.float64]
     half_widths: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Methods(Panel):
+    """The scores and the costs of methods, ``means`` being ``[methods, scores]``.
+
+    Attributes:
+        scores: Their names.
+        seconds: float64 ``[methods]``, median of a run.
+    """
+
+    scores: list[str]
     seconds: NDArray[np.float64]
-
-
-class Named(Protocol):
-    """A panel whose methods have names and colours."""
-
-    @property
-    def names(self) -> list[str]:
-        """Of the methods."""
-
-    @property
-    def colours(self) -> list[int]:
-        """Their places in the palette."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +197,7 @@ def some_panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def methods_legend(figure: Figure, panels: Sequence[Named], marker: str = "s") -> None:
+def methods_legend(figure: Figure, panels: Sequence[Panel], marker: str = "s") -> None:
     """Put the names of all panels' methods beside them, in the order of the palette."""
     pairs = {pair for panel in panels for pair in zip(panel.colours, panel.names, strict=True)}
     places, names = zip(*sorted(pairs, key=_after_methods), strict=True)

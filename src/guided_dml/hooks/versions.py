@@ -14,7 +14,8 @@ from kedro.pipeline.node import Node
 from guided_dml import lineage
 from guided_dml.errors import InputError, known, one_of
 from guided_dml.lineage import Versioned, stored_file, stored_files, stored_versions, versioned
-from guided_dml.parameters import defining, validated
+from guided_dml.parameters import defining, read_by, validated
+from guided_dml.provenance import git_state
 from guided_dml.robustness.names import other_sets
 
 #: What a report cannot do without; the rest is drawn as far as it is there.
@@ -35,6 +36,7 @@ class VersionHooks:
         loader = context.config_loader
         self._dataset = loader["globals"]["dataset"]
         self._parameters = defining(validated(loader["parameters"]))
+        git_state(context.project_path)  # (now: later edits are not what is computed with)
 
     @hook_impl
     def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:
@@ -77,20 +79,17 @@ class VersionHooks:
         for _, dataset in versioned(self._catalog, [dataset_name]):
             version = str(dataset.resolve_save_version())
             made_from = stored_files(self._catalog, node.inputs)
-            lineage.record(stored_file(dataset, version), made_from, self._read_by(node))
+            lineage.record(
+                stored_file(dataset, version), made_from, read_by(node.inputs, self._parameters)
+            )
             _pin(dataset, version)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline) -> None:
         """Drop the checkpoints of what is stored now."""
-        if "checkpoints" in pipeline.inputs():
+        stored = [*versioned(self._catalog, pipeline.all_outputs())]
+        if stored and "checkpoints" in pipeline.inputs():
             self._catalog.load("checkpoints").remove_used()
-
-    def _read_by(self, node: Node) -> dict[str, Any]:
-        """Return those of the defining parameters that a node reads, alone or in their block."""
-        read = tuple(f"{name[7:]}." for name in node.inputs if name.startswith("params:"))
-        every = self._parameters.items()
-        return {name: value for name, value in every if f"{name}.".startswith(read)}
 
     def _check_other_images(self) -> None:
         """Look for the images of other data sets before the first step, not when it reads them."""

@@ -20,7 +20,8 @@ class Card(NamedTuple):
         background: A colour, below transparent pixels and beside padded images.
         normalisation: ``mean`` and ``std`` of each channel, in grey levels of 0-255.
         classes: Their names; a label is an index into them.
-        student: ``backbone``, ``stem``, ``embedding_dimension`` (D); of its training ``shift``, and
+        student: ``backbone``, ``stem``, ``embedding_dimension`` (D); of its training ``flip``,
+            ``shift``, the file that it began with as ``pretrained``, where there was one, and
             ``average``: the weights are a running average that kept so much of itself a step.
         unit_length: Whether embeddings are scaled to length one.
         flip_average: Whether an image is embedded as the mean of itself and its mirror image.

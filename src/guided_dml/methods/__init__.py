@@ -22,6 +22,9 @@ def _defined_in(file: str) -> type[Method]:
 
 
 #: Every method by its name, in the order of tables.
+#: The method of this project, which all others are tested against.
+OURS = "guided"
+
 METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in sorted(
@@ -33,4 +36,4 @@ METHODS: dict[str, type[Method]] = {
 
 def pipeline_of(method: str, step: str) -> str:
     """Return the name of a method's pipeline that runs on demand: guided's has that of the step."""
-    return step if method == "guided" else f"{step}_{method}"
+    return step if method == OURS else f"{step}_{method}"

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 #: Of all intervals here.
 CONFIDENCE = 0.95
@@ -59,6 +60,13 @@ def mean_of(values: ArrayLike) -> Mean:
 
     half_width = t.ppf((1 + CONFIDENCE) / 2, count - 1) * sem(array)
     return Mean(count, float(array.mean()), float(half_width))
+
+
+def means_of(values: Sequence[Sequence[ArrayLike]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the means of a table's cells, ``[n]`` runs each, and their half widths."""
+    means = [[mean_of(cell) for cell in row] for row in values]
+    arrays = np.array([[(mean.mean, mean.half_width) for mean in row] for row in means])
+    return arrays[..., 0], arrays[..., 1]
 
 
 def paired_test(ours: ArrayLike, theirs: ArrayLike) -> PairedTest:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from guided_dml.blocks import StudentParameters
-from guided_dml.errors import InputError, failing_as
+from guided_dml.errors import InputError, failing_as, last_line
 from guided_dml.inference.card import Card
 from guided_dml.models.airbench import Airbench
 from guided_dml.models.layers import Convolution3x3, ExactLinear, UnitLength
@@ -96,7 +96,7 @@ def _timm(image_shape: Sequence[int], student: StudentParameters) -> nn.Module:
     except InputError:
         raise
     except Exception as error:  # (many people's models, which refuse in as many ways)
-        reason = (str(error).strip().splitlines() or [repr(error)])[-1].strip()
+        reason = last_line(error)
         if student.pretrained and "size mismatch" in str(error):
             raise InputError(
                 f"student.pretrained: {student.pretrained} is not of {student.backbone}: {reason}"

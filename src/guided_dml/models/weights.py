@@ -7,7 +7,7 @@ import json
 
 from torch import Tensor, nn, uint8
 
-from guided_dml.errors import InputError
+from guided_dml.errors import InputError, last_line
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
@@ -29,10 +29,9 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], block: str) -> No
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
         raise InputError(
             f"the stored weights do not fit the network that the parameters {block}.* describe "
-            f"({reason}); use the parameters that they were trained with, or train anew"
+            f"({last_line(error)}); use the parameters that they were trained with, or train anew"
         ) from error
 
 

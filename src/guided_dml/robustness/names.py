@@ -131,6 +131,11 @@ def chosen_families(families: str) -> list[str]:
     return [family for family in FAMILIES if family in asked or "all" in asked]
 
 
+def sets_in(ood: str) -> list[str]:
+    """Return the names in ``robustness.ood``, each once, as they are given."""
+    return [*dict.fromkeys(ood.split("+"))]
+
+
 def chosen_sets(ood: str, data_set: str, data_sets: Iterable[str]) -> list[str]:
     """Return the out-of-distribution sets of ``robustness.ood``, each once, as they are given.
 
@@ -142,14 +147,14 @@ def chosen_sets(ood: str, data_set: str, data_sets: Iterable[str]) -> list[str]:
     Raises:
         InputError: There is no such set; says which there are.
     """
-    asked = list(dict.fromkeys(ood.split("+")))
+    asked = sets_in(ood)
     known("set in robustness.ood", asked, {*MADE_SETS, *data_sets} - {data_set})
     return asked
 
 
 def other_sets(ood: str) -> list[str]:
     """Return the other data sets among the out-of-distribution sets of ``robustness.ood``."""
-    return [name for name in dict.fromkeys(ood.split("+")) if name not in MADE_SETS]
+    return [name for name in sets_in(ood) if name not in MADE_SETS]
 
 
 def check_domain(domain: str | None, data_set: str) -> None:

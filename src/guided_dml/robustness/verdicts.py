@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from guided_dml.errors import counted
-from guided_dml.methods import METHODS
+from guided_dml.methods import METHODS, OURS
 from guided_dml.metrics.statistics import PairedTest, holm, paired_test
 
-#: The method whose claims are judged, and those that the paper compares it with.
-OURS = "guided"
+#: Those that the paper compares its method with.
 BASELINES = ("siamese", "triplet", "margin", "multi_similarity")
 
 #: Seeds that both methods need before anything is said.

@@ -170,8 +170,9 @@ def fingerprint(*inputs: object) -> str:
 def _source_code() -> str:
     """Return the code that decides how a training goes on: another is another training."""
     package = Path(__file__).parents[1]
-    folders = (package.glob(f"{folder}/*.py") for folder in ("methods", "models", "training"))
-    files = [package / "losses.py", *chain(*folders)]
+    folders = ("methods", "models", "training", "pipelines/gemini")
+    files = [package / "losses.py", package / "seeding.py"]
+    files += chain(*(package.glob(f"{folder}/*.py") for folder in folders))
     return "".join(file.read_text("utf-8") for file in sorted(files))
 
 

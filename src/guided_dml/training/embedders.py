@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from guided_dml.blocks import EvaluationParameters
+from guided_dml.blocks import ComputeParameters, EvaluationParameters
 from guided_dml.errors import InputError
 from guided_dml.inference.card import Card
 from guided_dml.training.policy import Policy
@@ -26,7 +26,7 @@ def embedder(
     weights: Tensors | None,
     card: Card | None,
     evaluation: EvaluationParameters,
-    policy: Policy,
+    compute: ComputeParameters,
     *,
     both: bool = False,
 ) -> Embed:
@@ -37,7 +37,7 @@ def embedder(
         card: What that network is; None with ``weights``.
         evaluation: Images a batch, whether they are averaged with their mirror images, and how
             batch-norm behaves.
-        policy: Where to compute.
+        compute: Where to compute.
         both: Where images are averaged with their mirror images, return their own embeddings as
             well, behind the means: ``[N, 2 * D]``.
 
@@ -52,6 +52,7 @@ def embedder(
     from guided_dml.training.batches import DeviceImages
     from guided_dml.training.embed import embed
 
+    policy = Policy.of(compute)
     network, expected = embedder_of(card, weights), card.image_shape
     if evaluation.flip_average:
         network = FlipAverage(network, unit_length=card.unit_length, both=both)

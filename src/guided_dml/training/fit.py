@@ -16,7 +16,7 @@ from guided_dml.errors import DivergedError
 from guided_dml.progress import progress_bar
 from guided_dml.training.batches import Batches
 from guided_dml.training.checkpoints import Checkpoint
-from guided_dml.training.optimiser import Schedule, move, optimiser_of, weights_in
+from guided_dml.training.optimiser import Average, Schedule, optimiser_of, weights_in
 from guided_dml.training.policy import Policy
 from guided_dml.types import History
 
@@ -27,10 +27,6 @@ Model = TypeVar("Model", bound=nn.Module)
 
 #: Steps between two looks at the losses on a GPU, where every look waits for the device.
 GPU_CHECK_INTERVAL = 50
-
-#: Steps after which the average of the weights keeps half of itself a step, if it may keep so much:
-#: as usual (TensorFlow's ``num_updates``), so that a short training does not end in early weights.
-AVERAGE_WARM_UP = 10
 
 
 def fit(
@@ -63,10 +59,8 @@ def fit(
     """
     optimiser = optimiser_of(model, parameters, name)
     schedule = Schedule(optimiser, parameters, steps=len(batches))
-    state, average = nn.ModuleDict({"model": model}), None
-    if parameters.average:
-        average = nn.ParameterList(weight.detach().clone() for weight in model.parameters())
-        state["average"] = average
+    average = Average(model, parameters.average)
+    state = nn.ModuleDict({"model": model, "average": average})
     rows = checkpoint.restore(state, optimiser, batches.generator) if checkpoint else []
     schedule.replay(rows)
     if rows:
@@ -86,16 +80,12 @@ def fit(
             losses: list[Tensor] = []
             for batch in batches.epoch(epoch):
                 losses.append(_step(model, loss_of, batch, optimiser, parameters, policy))
-                if len(losses) % interval == 0:
+                if len(losses) % interval == 0 or len(losses) == len(batches):
                     _refuse_divergence(losses, interval, name, epoch, parameters)
-                if average is not None:
-                    before = (epoch - 1) * len(batches) + len(losses) - 1
-                    kept = min(parameters.average, before / (before + AVERAGE_WARM_UP))
-                    move(average, model.parameters(), 1 - kept)
+                average.follow(model, (epoch - 1) * len(batches) + len(losses) - 1)
                 schedule.after_step()
                 shown = images * len(losses) // len(batches)
                 bar.update((epoch - 1) * images + shown - bar.n)
-            _refuse_divergence(losses, interval, name, epoch, parameters)
             mean_loss = torch.stack(losses).mean().item()
             schedule.after_epoch(mean_loss)
             bar.set_postfix(loss=f"{mean_loss:.4f}")
@@ -103,8 +93,7 @@ def fit(
             if checkpoint:
                 last = epoch == parameters.epochs
                 checkpoint.save_if_due(state, optimiser, batches.generator, rows, last=last)
-    if average is not None:
-        move(model.parameters(), average, 1.0)
+    average.put_into(model)
     if not all(weight.isfinite().all() for weight in model.parameters()):
         raise DivergedError(f"{name}: the last step's weights are not finite; {_remedy(name)}")
     return pd.DataFrame(rows, columns=["epoch", "loss", "learning_rate", "images_seen"])

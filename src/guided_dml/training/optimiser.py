@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,6 +19,10 @@ from guided_dml.models.layers import Convolution3x3
 #: small singular values fast and leaves all of them near one; three steps do.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 3
+
+#: Steps after which the average of the weights keeps half of itself a step, if it may keep so much:
+#: as usual (TensorFlow's ``num_updates``), so that a short training does not end in early weights.
+AVERAGE_WARM_UP = 10
 
 
 class Muon(SGD):
@@ -112,13 +116,35 @@ def weights_in(optimiser: SGD) -> list[nn.Parameter]:
     return [weight for group in optimiser.param_groups for weight in group["params"]]
 
 
-@torch.no_grad()
-def move(weights: Iterable[Tensor], others: Iterable[Tensor], share: float) -> None:
-    """Move weights a share of the way to others.
+class Average(nn.ParameterList):
+    """The running average of a model's weights, where one is asked for.
 
     (PyTorch's ``AveragedModel`` makes the host wait for a GPU at each step.)
     """
-    torch._foreach_lerp_([*weights], [*others], share)
+
+    def __init__(self, model: nn.Module, kept: float) -> None:
+        """Begin with the model's weights.
+
+        Args:
+            model: On its device.
+            kept: How much of itself the average keeps a step, at most; 0: there is none.
+        """
+        weights = model.parameters() if kept else ()
+        super().__init__(weight.detach().clone() for weight in weights)
+        self._kept = kept
+
+    @torch.no_grad()
+    def follow(self, model: nn.Module, before: int) -> None:
+        """Move to the model's weights, after so many steps before this one."""
+        if self._kept:
+            kept = min(self._kept, before / (before + AVERAGE_WARM_UP))
+            torch._foreach_lerp_([*self], [*model.parameters()], 1 - kept)
+
+    @torch.no_grad()
+    def put_into(self, model: nn.Module) -> None:
+        """Let the model have the average for its weights."""
+        if self._kept:
+            torch._foreach_copy_([*model.parameters()], [*self])
 
 
 class Schedule:

@@ -131,6 +131,7 @@ class Policy:
         capability = torch.cuda.get_device_capability() if on_gpu else None
         cpu = torch.cpu.get_capabilities()
         can = [name for name, has in cpu.items() if has]
+        threads = parameters.threads or torch.get_num_threads()
         asked, name = parameters.precision, cpu.get("cpu_name", "")
         precision = precision_of(asked, capability, can, name, backbone)
         return cls(
@@ -138,8 +139,8 @@ class Policy:
             autocast=precision.autocast,
             deterministic=parameters.deterministic,
             compiled=parameters.compiled,
-            threads=parameters.threads or torch.get_num_threads(),
-            hardware=device_name(parameters.model_dump()),
+            threads=threads,
+            hardware=device_name(parameters.device, threads),
             reason=precision.reason,
             slower=precision.slower,
         )

@@ -74,13 +74,9 @@ def train_embedder(
         seed, images.shape[1:], student, unit_length=method.normalise_embeddings
     )
     fit_whitening(network, pixels, rows.to(policy.device))
-    on_device = answers.to(policy.device)
-    if scale != 1:
-        on_device = on_device * scale
-    parts = {"network": network}
-    if isinstance(objective, nn.Module):
-        parts["objective"] = objective
-    model = policy.place(nn.ModuleDict(parts))
+    on_device = (answers if scale == 1 else answers * scale).to(policy.device)
+    trained = {"objective": objective} if isinstance(objective, nn.Module) else {}
+    model = policy.place(nn.ModuleDict({"network": network} | trained))
     embedded = policy.quickened(network)
 
     def loss_of(_: Any, batch: ImageBatch) -> Tensor:
@@ -101,7 +97,7 @@ def train_embedder(
     checkpoint = checkpoints.of(method.name, *inputs) if checkpoints else None
     history = fit(model, loss_of, batches, student, policy, "student", checkpoint)
     _undo_scale(network, scale)
-    head = weights_of(objective) if isinstance(objective, nn.Module) else {}
+    head = weights_of(trained["objective"]) if trained else {}
     return weights_of(network), history.assign(seed=seed), head
 
 

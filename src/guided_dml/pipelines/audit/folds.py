@@ -19,6 +19,7 @@ from guided_dml.errors import InputError
 from guided_dml.inference.card import Card
 from guided_dml.methods import METHODS
 from guided_dml.pipelines.gemini.nodes import train_gemini
+from guided_dml.pipelines.ingestion.nodes import fit_normalisation
 from guided_dml.pipelines.student.nodes import train_student
 from guided_dml.pipelines.teacher_embeddings.nodes import embed_with_gemini
 from guided_dml.pipelines.triplets.nodes import draw_triplets
@@ -33,7 +34,6 @@ logger = logging.getLogger(__name__)
 def train_on_others(
     train_images: Tensors,
     split: Tensors,
-    normalisation: dict[str, list[float]],
     classes: list[str],
     triplets: TripletParameters,
     gemini: GeminiParameters,
@@ -46,7 +46,7 @@ def train_on_others(
     method: str,
 ) -> tuple[Tensors, Card]:
     """Return a network that learned from ``split.train`` alone."""
-    teacher = None
+    normalisation, teacher = fit_normalisation(train_images, split), None
     if METHODS[method].follows_teacher:
         drawn = draw_triplets(train_images, split, classes, triplets, seed)
         master = (gemini, student.embedding_dimension, raw_pixel_training, compute)

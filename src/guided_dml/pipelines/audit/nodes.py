@@ -18,7 +18,6 @@ from guided_dml.blocks import (
 from guided_dml.methods import METHODS
 from guided_dml.pipelines.audit.findings import Findings
 from guided_dml.pipelines.audit.folds import check_size, features_of, train_on_others
-from guided_dml.pipelines.ingestion.nodes import fit_normalisation
 from guided_dml.types import Checkpoints, Table, Tensors
 
 logger = logging.getLogger(__name__)
@@ -117,28 +116,15 @@ def find_label_neighbours(
     pixels = [shrunk(part["images"]) for part in sets]
     fold = torch.cat([train, test])
     found = {name: fold.new_empty(len(fold), audit.neighbours) for name in VOTERS}
+    what = (classes, triplets, gemini, student, settings)
+    how = (raw_pixel_training, compute, seed, checkpoints, method)
     for number in range(audit.folds):
         logger.info("fold %d of %d", number + 1, audit.folds)
         learned, held_out, tested = (
             torch.where(part)[0] for part in (train != number, train == number, test == number)
         )
         split = {"train": learned, "validation": held_out}
-        normalisation = fit_normalisation(train_images, split)
-        weights, card = train_on_others(
-            train_images,
-            split,
-            normalisation,
-            classes,
-            triplets,
-            gemini,
-            student,
-            settings,
-            raw_pixel_training,
-            compute,
-            seed,
-            checkpoints,
-            method,
-        )
+        weights, card = train_on_others(train_images, split, *what, *how)
         images = [train_images["images"], test_images["images"][tested]]
         features = features_of(weights, card, images, raw_pixel_training, batch_size, compute)
         spaces = (features, [pixels[0], pixels[1][tested]])

@@ -52,10 +52,9 @@ def embed_images(
         alone, ``unaveraged`` float32 ``[N, D]``.
     """
     from guided_dml.training.embedders import embedder
-    from guided_dml.training.policy import Policy
 
     sets = sets_of(train_images, test_images, split, evaluation.split)
-    embed = embedder(weights, card, evaluation, Policy.of(compute), both=True)
+    embed = embedder(weights, card, evaluation, compute, both=True)
     if evaluation.flip_average != card.flip_average:
         logger.warning(
             "evaluation.flip_average is %s here, and %s where the network was trained, as an "

@@ -190,6 +190,8 @@ def score_raw_pixels(
     Returns:
         ``recall_at_1`` (macro) and ``accuracy`` of the test set against all training images.
     """
+    from sklearn.metrics import recall_score
+
     from guided_dml.metrics.neighbours import nearest
     from guided_dml.training.policy import Policy
 
@@ -197,13 +199,7 @@ def score_raw_pixels(
     query, reference = (
         part["images"].flatten(1).to(device) for part in (test_images, train_images)
     )
-    found = nearest(query, reference, k=1)[:, 0].cpu()
-    right = train_images["labels"][found] == test_images["labels"]
-    recalls = [
-        right[test_images["labels"] == label].double().mean()
-        for label in test_images["labels"].unique()
-    ]
-    return {
-        "recall_at_1": float(sum(recalls) / len(recalls)),
-        "accuracy": float(right.double().mean()),
-    }
+    found = train_images["labels"][nearest(query, reference, k=1)[:, 0].cpu()].numpy()
+    truth = test_images["labels"].numpy()
+    recall = recall_score(truth, found, labels=np.unique(truth), average="macro")
+    return {"recall_at_1": float(recall), "accuracy": float((found == truth).mean())}

@@ -12,7 +12,7 @@ from guided_dml.comparison.measurements import PIXELS
 from guided_dml.comparison.names import method_name
 from guided_dml.figures.robustness import Lines
 from guided_dml.figures.side_by_side import NO_METHOD
-from guided_dml.metrics.statistics import mean_of
+from guided_dml.metrics.statistics import means_of
 from guided_dml.pipelines.reporting.drawing import all_methods
 from guided_dml.pipelines.reporting.module_tables import shots_of
 from guided_dml.pipelines.reporting.outcomes import Robustness, robustness_of
@@ -98,12 +98,12 @@ def _lines(
 
 def _row(measured: Robustness, module: str, method: str, panels: Panels) -> tuple[Array, Array]:
     """Return means and half widths of a method, float64 ``[panels, X]`` each."""
-    means = [
-        [mean_of([*measured.values(module, score)[method].values()]) for score in scores]
-        for scores in panels.values()
-    ]
-    arrays = np.array([[(mean.mean, mean.half_width) for mean in line] for line in means])
-    return arrays[..., 0], arrays[..., 1]
+    return means_of(
+        [
+            [[*measured.values(module, score)[method].values()] for score in scores]
+            for scores in panels.values()
+        ]
+    )
 
 
 def _pixels_row(measured: Robustness, module: str, panels: Panels) -> tuple[Array, Array]:

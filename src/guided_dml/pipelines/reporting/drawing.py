@@ -19,7 +19,7 @@ from guided_dml.figures.side_by_side import MapRow, Methods
 from guided_dml.methods import METHODS
 from guided_dml.metrics.names import SHOWN
 from guided_dml.metrics.protocol import as_text
-from guided_dml.metrics.statistics import mean_of
+from guided_dml.metrics.statistics import means_of
 
 logger = logging.getLogger(__name__)
 
@@ -32,17 +32,16 @@ def panels(comparisons: Sequence[Comparison]) -> list[Methods]:
     found = []
     for comparison in comparisons:
         about, methods = comparison.about, list(comparison.runs)
-        means = [
-            [mean_of(list(comparison.scores(method, score).values())) for score in SHOWN]
-            for method in methods
-        ]
+        means, half_widths = means_of(
+            [[[*comparison.scores(one, score).values()] for score in SHOWN] for one in methods]
+        )
         panel = Methods(
             title=section_name(about),
             names=[method_name(method) for method in methods],
             colours=[known.index(method) for method in methods],
             scores=list(SHOWN.values()),
-            means=np.array([[mean.mean for mean in line] for line in means]),
-            half_widths=np.array([[mean.half_width for mean in line] for line in means]),
+            means=means,
+            half_widths=half_widths,
             seconds=np.array([comparison.seconds(method) for method in methods]),
         )
         found.append(panel)

@@ -10,7 +10,6 @@ import pandas as pd
 
 from guided_dml.comparison.board import Comparison
 from guided_dml.comparison.names import (
-    OURS,
     PROTOCOLS,
     method_name,
     section_name,
@@ -18,6 +17,7 @@ from guided_dml.comparison.names import (
 )
 from guided_dml.comparison.paper import departures, paper_figures
 from guided_dml.errors import counted
+from guided_dml.methods import OURS
 from guided_dml.metrics.names import SHOWN, WITHOUT_FLIP_AVERAGE
 from guided_dml.metrics.statistics import mean_of
 from guided_dml.pipelines.reporting.outcomes import robustness_of

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-from guided_dml.comparison.names import OURS, classes_name, method_name, setting_name
+from guided_dml.comparison.names import classes_name, method_name, setting_name
 from guided_dml.errors import shown
+from guided_dml.methods import OURS
 from guided_dml.metrics.statistics import mean_of
 from guided_dml.pipelines.reporting.module_tables import module_tables
 from guided_dml.pipelines.reporting.outcomes import Robustness, Values

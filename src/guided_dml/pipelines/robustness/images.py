@@ -70,11 +70,11 @@ def make_ood_images(
     import numpy as np
     import torch
 
-    from guided_dml.robustness.names import MADE_SETS
+    from guided_dml.robustness.names import MADE_SETS, sets_in
     from guided_dml.robustness.other_sets import made_set, matched, stored_images
 
     like, sets, report = test_images["images"].numpy(), {}, {}
-    for name in dict.fromkeys(ood.split("+")):
+    for name in sets_in(ood):
         if name in MADE_SETS:
             images, how = made_set(name, like, split_seed)
         else:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from guided_dml.blocks import ComputeParameters, EvaluationParameters
 from guided_dml.inference.card import Card
 from guided_dml.types import Tensors
-
-if TYPE_CHECKING:
-    from guided_dml.training.embedders import Embed
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +50,9 @@ def score_corruptions(
         card: Of the network.
     """
     from guided_dml.robustness.shift import corruption_scores, domain_scores
+    from guided_dml.training.embedders import embedder
 
-    embed = _embedder(weights, card, evaluation, compute)
+    embed = embedder(weights, card, evaluation, compute)
     shift = card.student.get("shift", shift) if card else shift
     rows = corrupted_images["rows"]
     clean = {name: values[rows] for name, values in query_embeddings.items()}
@@ -82,7 +79,9 @@ def embed_ood(
     card: Card | None = None,
 ) -> Tensors:
     """Return the embeddings of each OOD set, by its name."""
-    embed = _embedder(weights, card, evaluation, compute)
+    from guided_dml.training.embedders import embedder
+
+    embed = embedder(weights, card, evaluation, compute)
     return {name: embed(images) for name, images in ood_images.items()}
 
 
@@ -213,11 +212,12 @@ def score_unseen(
         open_set_scores,
         unseen_retrieval_scores,
     )
+    from guided_dml.training.embedders import embedder
 
     if not len(unseen_test_images["labels"]):
         logger.info("no classes were held out (data.classes): there is nothing unseen to score")
         return {}
-    embed = _embedder(weights, card, evaluation, compute)
+    embed = embedder(weights, card, evaluation, compute)
     reference, query = (
         {"embeddings": embed(part["images"]), "labels": part["labels"]}
         for part in (unseen_train_images, unseen_test_images)
@@ -228,16 +228,3 @@ def score_unseen(
         | unseen_retrieval_scores(reference, query, split_seed)
         | few_shot_scores(query, episodes, split_seed)
     )
-
-
-def _embedder(
-    weights: Tensors | None,
-    card: Card | None,
-    evaluation: EvaluationParameters,
-    compute: ComputeParameters,
-) -> Embed:
-    """Return what embeds images as the references and the queries were embedded."""
-    from guided_dml.training.embedders import embedder
-    from guided_dml.training.policy import Policy
-
-    return embedder(weights, card, evaluation, Policy.of(compute))

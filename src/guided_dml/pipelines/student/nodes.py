@@ -83,6 +83,7 @@ def train_student(
         checkpoints=checkpoints,
     )
     channels, height, width = train_images["images"].shape[1:]
+    began_with = {"pretrained": Path(student.pretrained).name} if student.pretrained else {}
     card = Card(
         method=method,
         seed=seed,
@@ -90,8 +91,7 @@ def train_student(
         **{"resize": "squash", "background": "white"} | data_report.get("reading", {}),
         normalisation=normalisation,
         classes=classes,
-        student={name: getattr(student, name) for name in NETWORK}
-        | ({"pretrained": Path(student.pretrained).name} if student.pretrained else {}),
+        student={name: getattr(student, name) for name in NETWORK} | began_with,
         unit_length=objective.normalise_embeddings,
         flip_average=flip_average,
         target_scale=student.target_scale if answers.is_floating_point() else None,
