@@ -13,11 +13,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from guided_dml.errors import InputError, one_of
+from guided_dml.run_options import DEFAULT
 
 RECIPE_HAS = "a recipe has blocks of parameters, like student, and parameters, like seed"
-
-#: The environments that are not data sets of their own; they describe the digits.
-DEFAULT = (None, "", "base", "local")
 
 
 class DataSetConfigLoader(OmegaConfigLoader):

@@ -9,8 +9,10 @@ from typing import Any
 from kedro.framework.project import pipelines
 from kedro.pipeline import Pipeline
 
-from guided_dml.config import DEFAULT
 from guided_dml.errors import InputError, known, one_of
+
+#: The environments that are not data sets of their own; they describe the digits.
+DEFAULT = (None, "", "base", "local")
 
 
 def data_sets(conf: Path) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 
 from conftest import SMALL, checkpoint_every_epoch, kedro, tracked_runs
 from guided_dml import mlflow_store
-from guided_dml.comparison.experiment import Outcome, compare
+from guided_dml.comparison.experiment import Progress, compare
 from guided_dml.comparison.plan import plan_data_set
 from guided_dml.comparison.records import SCOREBOARD, RunRecord
 from guided_dml.comparison.sessions import merged
@@ -40,7 +40,7 @@ def uploaded(project: Path) -> list[Any]:
 
 def compared(
     project: Path, scheduler: str | None, *methods: str, seeds: int = 1, **change: Any
-) -> tuple[Outcome, list[str]]:
+) -> tuple[Progress, list[str]]:
     said: list[str] = []
     refresh, parameters = change.pop("refresh", False), merged(SMALL, change)
     arguments = (["digits"], list(methods), seeds, "equal", parameters, 1, scheduler)

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from conftest import kedro, tracked_runs
 from guided_dml.comparison.measurements import steps_of
 from guided_dml.comparison.measuring import measure, measurements
-from guided_dml.comparison.plan import Run, plan_data_set
+from guided_dml.comparison.plan import PlannedRun, plan_data_set
 from guided_dml.comparison.records import SCOREBOARD
 from guided_dml.comparison.worker import has_damaged_files, has_network
 from guided_dml.errors import InputError
@@ -120,7 +120,7 @@ def test_corruptions_need_no_images_of_other_data_sets() -> None:
     ],
 )
 def test_a_network_is_there_with_all_its_parts(tmp_path: Path, method: str, lost: str) -> None:
-    run = Run("digits", "digits/equal", "equal", method, 0, "key", "data", {}, "", "")
+    run = PlannedRun("digits", "digits/equal", "equal", method, 0, "key", "data", {}, "", "")
     names = ["weights", "reference_embeddings", *(["head"] if method == "softmax" else [])]
     files = [f"weights/{run.id}/{name}.safetensors" for name in names]
     for file in [*files, f"cards/{run.id}.json", f"embeddings/{run.id}.safetensors"]:

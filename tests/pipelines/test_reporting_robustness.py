@@ -13,8 +13,8 @@ from guided_dml.comparison.board import Comparison, read_comparisons
 from guided_dml.comparison.sessions import Nested, merged
 from guided_dml.methods import METHODS
 from guided_dml.pipelines.reporting.curves import few_shot_lines, severity_lines, shift_lines
+from guided_dml.pipelines.reporting.measured_sets import measured_sets
 from guided_dml.pipelines.reporting.nodes import draw_robustness, tabulate_scores, write_report
-from guided_dml.pipelines.reporting.outcomes import robustness_of
 from guided_dml.robustness.names import OUTCOMES
 from robustness_scores import KEYS, all_modules
 from scoreboard import (
@@ -86,7 +86,7 @@ def with_splits(levels: Levels, *others: Levels) -> list[Comparison]:
 def test_unseen_classes_are_the_mean_of_the_splits_and_a_seed_counts_if_all_have_it() -> None:
     levels = {"guided": [0.9, 0.8, 0.7]}
     comparisons = with_splits(levels, {"guided": [0.9, 0.8]}, {"guided": [0.8, 0.7, 0.6]})
-    (found,) = robustness_of(comparisons)
+    (found,) = measured_sets(comparisons)
     assert found.whole is comparisons[0]
     assert found.values("unseen", "auroc_nn") == {"guided": pytest.approx({0: 0.85, 1: 0.75})}
     assert found.pixels("unseen", "auroc_nn") == pytest.approx(0.75)
@@ -101,7 +101,7 @@ def test_other_parameters_are_other_comparisons() -> None:
     same = merged(tail, {"data": {"classes": list(SPLITS[0])}})
     parts = [(levels, CLOSED, tail), (levels, ("unseen",), other), (levels, ("unseen",), same)]
     comparisons = compared(part(levels, CLOSED), *(part(*one) for one in parts))
-    found = robustness_of(comparisons)
+    found = measured_sets(comparisons)
     assert [(one.whole is not None, len(one.splits)) for one in found] == [
         (True, 0),
         (True, 1),
@@ -123,7 +123,7 @@ def test_splits_belong_to_a_comparison_with_other_corruptions_and_are_told_behin
     few = merged(PARAMETERS, {"robustness": {"queries": 5, "families": "contrast"}})
     splits = [part(levels, ("unseen",), split_parameters(some)) for some in SPLITS[:2]]
     comparisons = compared(part(levels, CLOSED, few), *splits)
-    (found,) = robustness_of(comparisons)
+    (found,) = measured_sets(comparisons)
     assert found.whole is comparisons[0]
     assert found.splits == comparisons[1:]
     titles = re.findall("## (.*)", write_report(comparisons)[0])

@@ -39,7 +39,7 @@ class Comparison:
         runs = self.runs.get(method, [])
         return {run.seed: run.scores[score] for run in runs if score in run.scores}
 
-    def measured(self, method: str, module: str, score: str) -> dict[int, float]:
+    def module_scores(self, method: str, module: str, score: str) -> dict[int, float]:
         """Return a score of robustness by the seeds of a method's runs that have it."""
         found = self.modules.get(method, {}).items()
         scores = {seed: modules.get(module, {}) for seed, modules in found}

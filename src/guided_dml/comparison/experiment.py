@@ -17,11 +17,11 @@ from guided_dml.comparison.measurements import (
     PIXELS,
     Measured,
     dataset_of,
-    measured,
     pixels_place,
+    stored_modules,
 )
 from guided_dml.comparison.measuring import Measurement, measure, measurements
-from guided_dml.comparison.plan import Plan, Run, announce, plan_data_set
+from guided_dml.comparison.plan import Plan, PlannedRun, announce, plan_data_set
 from guided_dml.comparison.records import RunRecord, finished
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.upload import Uploader
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 Say = Callable[[str], Any]
-_Job = TypeVar("_Job", Run, Measurement)
+_Job = TypeVar("_Job", PlannedRun, Measurement)
 
 #: More are a slip of the keys, and would be planned until the memory is full.
 MOST_SEEDS = 10_000
@@ -53,7 +53,7 @@ class How(NamedTuple):
 
 
 @dataclass
-class Outcome:
+class Progress:
     """How the runs of a comparison went.
 
     Attributes:
@@ -67,10 +67,10 @@ class Outcome:
     project: Path
     plans: dict[str, Plan]
     uploaders: dict[str, Uploader]
-    finished: list[Run] = field(default_factory=list)
-    failed: list[tuple[Run | Measurement, str]] = field(default_factory=list)
+    finished: list[PlannedRun] = field(default_factory=list)
+    failed: list[tuple[PlannedRun | Measurement, str]] = field(default_factory=list)
 
-    def add(self, planned: Run, record: RunRecord) -> str:
+    def add(self, planned: PlannedRun, record: RunRecord) -> str:
         """Count a run that is on the scoreboard, upload it, and return how it went."""
         self.finished.append(planned)
         self.upload(planned, record)
@@ -78,17 +78,17 @@ class Outcome:
         ratio = record.teacher.get("centre_ratio", CONVERGED)
         return text + f", GEMINI has not converged: ratio {ratio:.2f}" * (ratio < CONVERGED)
 
-    def upload(self, planned: Run, record: RunRecord) -> None:
+    def upload(self, planned: PlannedRun, record: RunRecord) -> None:
         """Upload the scores of a run, and what was measured of it."""
         plan = self.plans[planned.place]
         modules, pixels = (
-            measured(self.project, place, plan.about.robustness)
+            stored_modules(self.project, place, plan.about.robustness)
             for place in (planned.id, pixels_place(plan.about))
         )
         beside = {dataset_of(PIXELS, module): found for module, found in pixels.items()}
         self.uploaders[plan.about.id].add(record, modules | beside)
 
-    def measured(self, job: Measurement, records: list[Measured]) -> str:
+    def add_measured(self, job: Measurement, records: list[Measured]) -> str:
         """Upload what was measured, and return how long it took."""
         record = None if job.of_pixels else finished(self.project, job.run.id)
         if record:
@@ -110,7 +110,7 @@ def compare(
     weights: bool = True,
     robustness: Sequence[str] = (),
     class_splits: Sequence[str] = (),
-) -> Outcome:
+) -> Progress:
     """Run what is not on the scoreboard yet, upload it, and write the report.
 
     So many ``seeds``, from 0; ``overrides`` are parameters on top of the environments'. Runs are
@@ -141,12 +141,12 @@ def compare(
     with session(project, data_sets[0], {}) as (_, context):
         announce(context.catalog, plans)
     how = How(workers, scheduler, refresh, weights, modules)
-    outcome = _run_missing(project, plans, how, say)
-    for job, why in outcome.failed:
+    progress = _run_missing(project, plans, how, say)
+    for job, why in progress.failed:
         say(f"failed: {job.name}: {why}")
-    if outcome.finished:
+    if progress.finished:
         _report(project, plans, say)
-    return outcome
+    return progress
 
 
 def _check_options(seeds: int, overrides: Nested, measures: bool, weights: bool) -> None:
@@ -178,50 +178,50 @@ def _report(project: Path, plans: list[Plan], say: Say) -> None:
     say(f"report: {report.relative_to(project)}")
 
 
-def _run_missing(project: Path, plans: list[Plan], how: How, say: Say) -> Outcome:
+def _run_missing(project: Path, plans: list[Plan], how: How, say: Say) -> Progress:
     uploaders = {plan.about.id: Uploader(project, plan) for plan in plans}
-    outcome = Outcome(project, {plan.about.id: plan for plan in plans}, uploaders)
-    missing = _missing(outcome, how, say)
-    to_measure = sum(len(_jobs(outcome, missing, how, pixels)) for pixels in (True, False))
+    progress = Progress(project, {plan.about.id: plan for plan in plans}, uploaders)
+    missing = _missing(progress, how, say)
+    to_measure = sum(len(_jobs(progress, missing, how, pixels)) for pixels in (True, False))
     if missing or to_measure:
-        runs = [*missing, *outcome.finished]
+        runs = [*missing, *progress.finished]
         threads = max(planned.parameters["compute"]["threads"] for planned in runs)
         most = max(len(missing), to_measure)
         with cluster(how.workers, how.scheduler, most, threads) as client:
             train = partial(compute, str(project), weights=how.weights)
-            _work_off(client, train, missing, outcome, outcome.add, say)
+            _work_off(client, train, missing, progress, progress.add, say)
             for pixels in (True, False):
-                jobs = _jobs(outcome, [], how, pixels)
+                jobs = _jobs(progress, [], how, pixels)
                 # (where raw pixels could not be measured, that was told, and nothing else can be)
                 jobs = [job for job in jobs if pixels or job.modules.keys() <= job.pixels.keys()]
-                _work_off(
-                    client, partial(measure, str(project)), jobs, outcome, outcome.measured, say
-                )
-    return outcome
+                work = partial(measure, str(project))
+                _work_off(client, work, jobs, progress, progress.add_measured, say)
+    return progress
 
 
-def _missing(outcome: Outcome, how: How, say: Say) -> list[Run]:
+def _missing(progress: Progress, how: How, say: Say) -> list[PlannedRun]:
     """Return the runs that have to be computed, and count those that have not."""
     missing, lacking, without, damaged = [], [], [], []
-    for planned in [run for plan in outcome.plans.values() for run in plan.runs]:
-        record = finished(outcome.project, planned.id)
-        keys = outcome.plans[planned.place].about.robustness
-        known = measured(outcome.project, planned.id, {one: keys[one] for one in how.modules})
-        bare = len(known) < len(how.modules) and not has_network(outcome.project, planned)
-        broken = has_damaged_files(outcome.project, planned)
+    for planned in [run for plan in progress.plans.values() for run in plan.runs]:
+        record = finished(progress.project, planned.id)
+        keys = progress.plans[planned.place].about.robustness
+        asked = {module: keys[module] for module in how.modules}
+        known = stored_modules(progress.project, planned.id, asked)
+        bare = len(known) < len(how.modules) and not has_network(progress.project, planned)
+        broken = has_damaged_files(progress.project, planned)
         if record is None or (how.refresh and (record.lacking or bare or broken)):
             missing.append(planned)
             continue
-        outcome.add(planned, record)
+        progress.add(planned, record)
         if record.lacking:
             lacking.append(f"{planned.name} ({', '.join(record.lacking)})")
         if bare:
             without.append(planned.name)
             why = "no whole network is stored to be measured; --refresh trains it anew"
-            outcome.failed.append((planned, why))
+            progress.failed.append((planned, why))
         elif broken:
             damaged.append(planned.name)
-    before = len(outcome.finished)
+    before = len(progress.finished)
     every = counted(before + len(missing), "run")
     say(f"{every}: {before} finished before, {len(missing)} to do")
     for what, names in {
@@ -235,14 +235,16 @@ def _missing(outcome: Outcome, how: How, say: Say) -> list[Run]:
     return missing
 
 
-def _jobs(outcome: Outcome, missing: list[Run], how: How, pixels: bool) -> list[Measurement]:
+def _jobs(
+    progress: Progress, missing: list[PlannedRun], how: How, pixels: bool
+) -> list[Measurement]:
     """Return what is to be measured, of raw pixels or of runs, those still missing included."""
     jobs: list[Measurement] = []
-    for place, plan in outcome.plans.items():
-        runs = [run for run in [*outcome.finished, *missing] if run.place == place]
+    for place, plan in progress.plans.items():
+        runs = [run for run in [*progress.finished, *missing] if run.place == place]
         if not pixels:
-            runs = [run for run in runs if run in missing or has_network(outcome.project, run)]
-        jobs += measurements(outcome.project, plan.about, runs, how.modules, pixels)
+            runs = [run for run in runs if run in missing or has_network(progress.project, run)]
+        jobs += measurements(progress.project, plan.about, runs, how.modules, pixels)
     return jobs
 
 
@@ -250,7 +252,7 @@ def _work_off(
     client: Client,
     work: Callable[[_Job], Any],
     jobs: list[_Job],
-    outcome: Outcome,
+    progress: Progress,
     ended_well: Callable[[_Job, Any], str],
     say: Say,
 ) -> None:
@@ -264,10 +266,10 @@ def _work_off(
             if error is None:
                 text = ended_well(job, result)
             else:
-                outcome.failed.append((job, reason(error)))
+                progress.failed.append((job, reason(error)))
                 text = f"failed: {reason(error)}"
             bar.update()
-            left, failed = len(jobs) - ended, len(outcome.failed)
+            left, failed = len(jobs) - ended, len(progress.failed)
             state = f"{min(left, workers_of(client))} running, {failed} failed"
             to_go = (monotonic() - begin) / ended * left
             with bar.external_write_mode():

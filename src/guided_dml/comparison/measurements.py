@@ -111,7 +111,7 @@ def _other_images(catalog: Any, ood: str) -> list[str]:
     return [hash_of_images(stored_images(stored, name)[0]) for name in named]
 
 
-def measured(project: Path, place: str, modules: dict[str, str]) -> dict[str, Measured]:
+def stored_modules(project: Path, place: str, modules: dict[str, str]) -> dict[str, Measured]:
     """Return what is stored of a run's modules, as far as it is sound."""
     found = {}
     for module, key in modules.items():

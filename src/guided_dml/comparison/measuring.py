@@ -14,12 +14,12 @@ from guided_dml.comparison.measurements import (
     PIXELS,
     Measured,
     dataset_of,
-    measured,
     module_keys,
     pixels_place,
     steps_of,
+    stored_modules,
 )
-from guided_dml.comparison.plan import Run, pin
+from guided_dml.comparison.plan import PlannedRun, pin
 from guided_dml.comparison.records import About, GitState
 from guided_dml.comparison.sessions import InMemoryRunner, session
 from guided_dml.comparison.worker import NETWORK, alone, quiet
@@ -41,7 +41,7 @@ class Measurement(NamedTuple):
         pixels: The scores of raw pixels that they are set beside, by module.
     """
 
-    run: Run
+    run: PlannedRun
     place: str
     of_pixels: bool
     modules: dict[str, str]
@@ -60,18 +60,18 @@ class Measurement(NamedTuple):
 
 
 def measurements(
-    project: Path, about: About, runs: list[Run], modules: Sequence[str], pixels: bool
+    project: Path, about: About, runs: list[PlannedRun], modules: Sequence[str], pixels: bool
 ) -> list[Measurement]:
     """Return what is not measured yet of runs of a comparison, or of its raw pixels."""
     keys = {module: about.robustness[module] for module in modules}
     of_pixels = {
         module: record.scores
-        for module, record in measured(project, pixels_place(about), keys).items()
+        for module, record in stored_modules(project, pixels_place(about), keys).items()
     }
     jobs = []
     for run in runs[:1] if pixels else runs:
         place = pixels_place(about) if pixels else run.id
-        known = measured(project, place, keys)
+        known = stored_modules(project, place, keys)
         left = {module: key for module, key in keys.items() if module not in known}
         if left:
             jobs.append(Measurement(run, place, pixels, left, of_pixels))

@@ -38,7 +38,7 @@ SAVED_TOGETHER = (*READ, "image_names", "pixel_scores", *UNSEEN, "unseen_classes
 SHOWN_IMAGES = 2_000
 
 
-class Run(NamedTuple):
+class PlannedRun(NamedTuple):
     """One training and its scores.
 
     Attributes:
@@ -87,7 +87,7 @@ class Plan:
         tracking: Whether MLflow is to know.
     """
 
-    runs: list[Run]
+    runs: list[PlannedRun]
     about: About
     tracking: bool
 
@@ -142,7 +142,7 @@ def plan_data_set(
         if any(method.follows_teacher for method in asked):
             pairs_of(shared.triplets.pairs, len(about.classes))
     runs = [
-        Run(
+        PlannedRun(
             data_set=data_set,
             place=about.id,
             protocol=protocol,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guided_dml.comparison.cluster import cluster, each, reason
-from guided_dml.comparison.plan import Run, plan_data_set
+from guided_dml.comparison.plan import PlannedRun, plan_data_set
 from guided_dml.comparison.records import settings_key
 from guided_dml.comparison.sessions import Nested, merged
 from guided_dml.comparison.tuned import Found, tuned_file, why_kept, write_tuned
@@ -185,7 +185,7 @@ def _tried(
     client: Client,
     project: Path,
     study: Study,
-    base: Run,
+    base: PlannedRun,
     shared: Nested,
     ranges: Ranges,
     count: int,
@@ -227,7 +227,7 @@ def _settings(params: Mapping[str, float]) -> str:
     return ", ".join(f"{name}={value:.4g}" for name, value in params.items())
 
 
-def _best(study: Study, base: Run, asked: Nested, commit: str) -> tuple[Nested, Found]:
+def _best(study: Study, base: PlannedRun, asked: Nested, commit: str) -> tuple[Nested, Found]:
     complete = _complete(study)
     if not any(trial.value for trial in complete):
         raise InputError(

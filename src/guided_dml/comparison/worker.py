@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from guided_dml.comparison.plan import READ, Run
+from guided_dml.comparison.plan import READ, PlannedRun
 from guided_dml.comparison.records import (
     SCOREBOARD,
     RunRecord,
@@ -39,17 +39,17 @@ NETWORK = ("weights", "head", "reference_embeddings")
 alone = threading.Lock()
 
 
-def has_network(project: Path, run: Run) -> bool:
+def has_network(project: Path, run: PlannedRun) -> bool:
     """Return whether all that measures a run without its training is stored, and whole."""
     return all(map(_is_whole, _files(project, run)))
 
 
-def has_damaged_files(project: Path, run: Run) -> bool:
+def has_damaged_files(project: Path, run: PlannedRun) -> bool:
     """Return whether a part of a run's network or its embeddings are stored, but not whole."""
     return any(file.exists() and not _is_whole(file) for file in _files(project, run))
 
 
-def _files(project: Path, run: Run) -> list[Path]:
+def _files(project: Path, run: PlannedRun) -> list[Path]:
     """Return where the parts of a run's network, its card and its queries' embeddings are."""
     parts = [name for name in NETWORK if name != "head" or METHODS[run.method].classifies]
     files = [f"weights/{run.id}/{name}.safetensors" for name in parts]
@@ -72,7 +72,9 @@ def _is_whole(file: Path) -> bool:
     return True
 
 
-def compute(project: str, planned: Run, store: bool = True, weights: bool = False) -> RunRecord:
+def compute(
+    project: str, planned: PlannedRun, store: bool = True, weights: bool = False
+) -> RunRecord:
     """Train and score, and put the result on the scoreboard.
 
     Args:
@@ -135,7 +137,7 @@ def quiet() -> None:
 
 
 def _store(
-    catalog: Any, planned: Run, results: dict[str, Any], record: RunRecord, weights: bool
+    catalog: Any, planned: PlannedRun, results: dict[str, Any], record: RunRecord, weights: bool
 ) -> None:
     """Store a run's results, its record at last; with its network it can be scored again."""
     own = {name.partition(".")[2]: result for name, result in results.items()}
@@ -148,7 +150,7 @@ def _store(
 
 
 def _record(
-    planned: Run, parameters: Nested, results: dict[str, Any], facts: dict[str, Any]
+    planned: PlannedRun, parameters: Nested, results: dict[str, Any], facts: dict[str, Any]
 ) -> RunRecord:
     from guided_dml.training.policy import Policy
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from guided_dml.comparison.board import Comparison
 from guided_dml.comparison.measurements import PIXELS
 from guided_dml.comparison.names import method_name
-from guided_dml.figures.robustness import Lines
+from guided_dml.figures.lines import Lines
 from guided_dml.figures.side_by_side import NO_METHOD
 from guided_dml.metrics.statistics import means_of
 from guided_dml.pipelines.reporting.drawing import all_methods
+from guided_dml.pipelines.reporting.measured_sets import MeasuredSet, measured_sets
 from guided_dml.pipelines.reporting.module_tables import shots_of
-from guided_dml.pipelines.reporting.outcomes import Robustness, robustness_of
 from guided_dml.pipelines.reporting.parts import RAW_PIXELS, spanned
 from guided_dml.robustness.names import FAMILIES, SEVERITIES
 
@@ -30,7 +30,7 @@ CLEAN = "clean_recall_at_1"
 def severity_lines(comparisons: Sequence[Comparison]) -> list[Lines]:
     """Return Recall@1 from the clean images to the most severe corruption, by families."""
 
-    def panels(measured: Robustness) -> Panels:
+    def panels(measured: MeasuredSet) -> Panels:
         stored = set(measured.scores("corruptions"))
         names = {family: f"recall_at_1.{family}" for family in FAMILIES}
         return {
@@ -51,11 +51,11 @@ def shift_lines(comparisons: Sequence[Comparison]) -> list[Lines]:
 def few_shot_lines(comparisons: Sequence[Comparison]) -> list[Lines]:
     """Return the accuracy by the images that are shown of each unseen class."""
 
-    def panels(measured: Robustness) -> Panels:
+    def panels(measured: MeasuredSet) -> Panels:
         names = [f"accuracy_{shots}_shot" for shots in shots_of(measured)]
         return {"": names} if names else {}
 
-    def title(measured: Robustness) -> str:
+    def title(measured: MeasuredSet) -> str:
         trained = {len(one.about.parameters.data.classes or []) for one in measured.splits}
         few = f"trained on {spanned(trained)} classes"
         if len(measured.splits) > 1:
@@ -68,13 +68,13 @@ def few_shot_lines(comparisons: Sequence[Comparison]) -> list[Lines]:
 def _lines(
     comparisons: Sequence[Comparison],
     module: str,
-    panels_of: Callable[[Robustness], Panels],
-    x_of: Callable[[Robustness], Iterable[float]],
-    title_of: Callable[[Robustness], str] = lambda measured: measured.name,
+    panels_of: Callable[[MeasuredSet], Panels],
+    x_of: Callable[[MeasuredSet], Iterable[float]],
+    title_of: Callable[[MeasuredSet], str] = lambda measured: measured.name,
 ) -> list[Lines]:
     """Return the lines of each data set of which a module was measured."""
     known, found = all_methods(comparisons), []
-    for measured in robustness_of(comparisons):
+    for measured in measured_sets(comparisons):
         panels = panels_of(measured)
         if not panels or not measured.scores(module):
             continue
@@ -96,7 +96,7 @@ def _lines(
     return found
 
 
-def _row(measured: Robustness, module: str, method: str, panels: Panels) -> tuple[Array, Array]:
+def _row(measured: MeasuredSet, module: str, method: str, panels: Panels) -> tuple[Array, Array]:
     """Return means and half widths of a method, float64 ``[panels, X]`` each."""
     return means_of(
         [
@@ -106,7 +106,7 @@ def _row(measured: Robustness, module: str, method: str, panels: Panels) -> tupl
     )
 
 
-def _pixels_row(measured: Robustness, module: str, panels: Panels) -> tuple[Array, Array]:
+def _pixels_row(measured: MeasuredSet, module: str, panels: Panels) -> tuple[Array, Array]:
     values = [[measured.pixels(module, score) for score in of] for of in panels.values()]
     means = np.array(values)
     return means, np.full_like(means, np.nan)

@@ -9,7 +9,7 @@ from functools import partial
 
 from guided_dml.comparison.names import method_name, set_name
 from guided_dml.metrics.statistics import mean_of
-from guided_dml.pipelines.reporting.outcomes import Robustness
+from guided_dml.pipelines.reporting.measured_sets import MeasuredSet
 from guided_dml.pipelines.reporting.parts import (
     DASH,
     RAW_PIXELS,
@@ -45,13 +45,13 @@ FPR95 = (
 INTERVALS = "In %: mean ± half width of the 95 % interval over n seeds."
 
 
-def module_tables(measured: Robustness) -> list[Table]:
+def module_tables(measured: MeasuredSet) -> list[Table]:
     """Return the tables of all modules that were measured."""
     makers = (_corruptions, _ood, _subpopulation, _maps, _unseen)
     return [table for make in makers for table in make(measured)]
 
 
-def _corruptions(measured: Robustness) -> list[Table]:
+def _corruptions(measured: MeasuredSet) -> list[Table]:
     table = partial(_table, measured, "corruptions")
     retrieval = {
         "clean_recall_at_1": "Recall@1, clean",
@@ -90,7 +90,7 @@ def _corruptions(measured: Robustness) -> list[Table]:
     ]
 
 
-def _families(measured: Robustness) -> list[Table]:
+def _families(measured: MeasuredSet) -> list[Table]:
     stored = set(measured.scores("corruptions"))
     rows = []
     for family, title in FAMILIES.items():
@@ -116,7 +116,7 @@ HOW_TOLD = (
 )
 
 
-def _ood(measured: Robustness) -> list[Table]:
+def _ood(measured: MeasuredSet) -> list[Table]:
     prefix, tables = "auroc_nn.", list[Table]()
     stored = [name for name in measured.scores("ood") if name.startswith(prefix)]
     for name in (name.removeprefix(prefix) for name in stored):
@@ -143,7 +143,7 @@ def _ood(measured: Robustness) -> list[Table]:
     return [*tables, *_table(measured, "ood", caption, columns)]
 
 
-def _subpopulation(measured: Robustness) -> list[Table]:
+def _subpopulation(measured: MeasuredSet) -> list[Table]:
     columns = {
         "recall_at_1": "Recall@1",
         "worst_class_recall": "Worst class",
@@ -179,7 +179,7 @@ def _subpopulation(measured: Robustness) -> list[Table]:
     return tables
 
 
-def _maps(measured: Robustness) -> list[Table]:
+def _maps(measured: MeasuredSet) -> list[Table]:
     columns = {
         "neighbourhood_hit": "Neighbourhood hit",
         "trustworthiness": "Trustworthiness",
@@ -214,7 +214,7 @@ def _maps(measured: Robustness) -> list[Table]:
     return [Table(caption, header, [cells(methods), cells([*rivals, raw])])]
 
 
-def _unseen(measured: Robustness) -> list[Table]:
+def _unseen(measured: MeasuredSet) -> list[Table]:
     shots = shots_of(measured)
     known = {f"auroc_{score}": f"AUROC, {text}" for score, text in DETECTORS.items()}
     known |= {"fpr95_nn": "FPR95, nn"}
@@ -239,13 +239,13 @@ def _unseen(measured: Robustness) -> list[Table]:
     ]
 
 
-def shots_of(measured: Robustness) -> list[int]:
+def shots_of(measured: MeasuredSet) -> list[int]:
     """Return with how many images of a class few-shot accuracy was measured."""
     found = (re.fullmatch(r"accuracy_(\d+)_shot", name) for name in measured.scores("unseen"))
     return sorted(int(match[1]) for match in found if match)
 
 
-def _table(measured: Robustness, module: str, caption: str, columns: Columns) -> list[Table]:
+def _table(measured: MeasuredSet, module: str, caption: str, columns: Columns) -> list[Table]:
     """Return the table of some scores, without those that nobody has; none without any."""
     stored = set(measured.scores(module))
     columns = {score: title for score, title in columns.items() if score in stored}
@@ -257,7 +257,7 @@ def _table(measured: Robustness, module: str, caption: str, columns: Columns) ->
     return [Table(f"{caption} {INTERVALS}", header, groups)]
 
 
-def _method_rows(measured: Robustness, module: str, columns: Columns) -> dict[str, list[str]]:
+def _method_rows(measured: MeasuredSet, module: str, columns: Columns) -> dict[str, list[str]]:
     """Return for each method that has any of the scores its name, its runs and the scores."""
     of, rows = {score: measured.values(module, score) for score in columns}, {}
     for method in measured.methods:
@@ -267,7 +267,7 @@ def _method_rows(measured: Robustness, module: str, columns: Columns) -> dict[st
     return rows
 
 
-def _pixels_row(measured: Robustness, module: str, columns: Columns) -> list[str]:
+def _pixels_row(measured: MeasuredSet, module: str, columns: Columns) -> list[str]:
     scores = [_one(measured.pixels(module, score)) for score in columns]
     return [RAW_PIXELS, DASH, *scores]
 

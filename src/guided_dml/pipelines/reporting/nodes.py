@@ -14,7 +14,7 @@ from guided_dml.types import Figure, Table
 MAP_POINTS = 3_000
 
 if TYPE_CHECKING:
-    from guided_dml.figures.robustness import Lines
+    from guided_dml.figures.lines import Lines
 
 
 def tabulate_scores(compared: list[Comparison]) -> Table:
@@ -50,7 +50,7 @@ def draw_robustness(compared: list[Comparison]) -> tuple[Figure, Figure, Figure]
 
     Where nothing was measured, a sentence says so.
     """
-    from guided_dml.figures.robustness import few_shot_figure, severity_figure, shift_figure
+    from guided_dml.figures.lines import few_shot_figure, severity_figure, shift_figure
     from guided_dml.pipelines.reporting.curves import few_shot_lines, severity_lines, shift_lines
 
     corruptions, splits = "--robustness corruptions", "--class-splits"
@@ -65,7 +65,7 @@ def draw_robustness(compared: list[Comparison]) -> tuple[Figure, Figure, Figure]
 def _drawn(
     draw: Callable[[list[Lines], str], Figure], lines: list[Lines], heading: str, option: str
 ) -> Figure:
-    from guided_dml.figures.robustness import note_figure
+    from guided_dml.figures.lines import note_figure
 
     if not lines:
         return note_figure(f"not measured; kedro compare {option} measures it", heading)

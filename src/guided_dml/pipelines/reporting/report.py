@@ -20,7 +20,8 @@ from guided_dml.errors import counted
 from guided_dml.methods import OURS
 from guided_dml.metrics.names import SHOWN, WITHOUT_FLIP_AVERAGE
 from guided_dml.metrics.statistics import mean_of
-from guided_dml.pipelines.reporting.outcomes import robustness_of
+from guided_dml.pipelines.reporting.measured_sets import measured_sets
+from guided_dml.pipelines.reporting.outcome_tables import robustness_section
 from guided_dml.pipelines.reporting.parts import (
     DASH,
     RAW_PIXELS,
@@ -33,7 +34,6 @@ from guided_dml.pipelines.reporting.parts import (
     seconds_shown,
     shown,
 )
-from guided_dml.pipelines.reporting.robustness import robustness_section
 from guided_dml.pipelines.reporting.tables import COLUMNS, score_rows
 
 
@@ -42,7 +42,7 @@ def sections(comparisons: Sequence[Comparison]) -> list[Section]:
     found = []
     places = [comparison.about.id for comparison in comparisons]
     measured = {  # (told behind the last of its comparisons)
-        max(one.places, key=places.index): one for one in robustness_of(comparisons) if one.modules
+        max(one.places, key=places.index): one for one in measured_sets(comparisons) if one.modules
     }
     for comparison in comparisons:
         about = comparison.about

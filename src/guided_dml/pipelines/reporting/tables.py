@@ -13,7 +13,7 @@ from guided_dml.comparison.paper import Published, paper_figures
 from guided_dml.comparison.records import About
 from guided_dml.metrics.names import SCORES
 from guided_dml.metrics.statistics import mean_of
-from guided_dml.pipelines.reporting.outcomes import Robustness, Values, robustness_of
+from guided_dml.pipelines.reporting.measured_sets import MeasuredSet, Values, measured_sets
 from guided_dml.robustness.names import OUTCOMES
 from guided_dml.robustness.verdicts import leads
 
@@ -35,7 +35,7 @@ def long_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     advance are there as ``<module>.<score>``, where any method has them.
     """
     rows = [row for one in comparisons for row in score_rows(one)]
-    rows += [row for one in robustness_of(comparisons) for row in outcome_rows(one)]
+    rows += [row for one in measured_sets(comparisons) for row in outcome_rows(one)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -47,7 +47,7 @@ def score_rows(comparison: Comparison) -> list[Row]:
     return [row for score in values for row in _rows(about, score, values[score], published)]
 
 
-def outcome_rows(measured: Robustness) -> list[Row]:
+def outcome_rows(measured: MeasuredSet) -> list[Row]:
     """Return the rows of the declared outcomes that any method has."""
     values = {one.name: measured.values(one.module, one.score) for one in OUTCOMES}
     known = [name for name, of_methods in values.items() if any(of_methods.values())]

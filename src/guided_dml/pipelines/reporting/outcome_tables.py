@@ -9,8 +9,8 @@ from guided_dml.comparison.names import classes_name, method_name, setting_name
 from guided_dml.errors import shown
 from guided_dml.methods import OURS
 from guided_dml.metrics.statistics import mean_of
+from guided_dml.pipelines.reporting.measured_sets import MeasuredSet, Values
 from guided_dml.pipelines.reporting.module_tables import module_tables
-from guided_dml.pipelines.reporting.outcomes import Robustness, Values
 from guided_dml.pipelines.reporting.parts import (
     DASH,
     RAW_PIXELS,
@@ -38,7 +38,7 @@ Outcomes = Mapping[Outcome, Values]
 _Lacking = dict[Outcome, list[str]]
 
 
-def robustness_section(measured: Robustness) -> Section:
+def robustness_section(measured: MeasuredSet) -> Section:
     """Return the report on what was measured on a data set under a protocol."""
     outcomes = {one: measured.values(one.module, one.score) for one in OUTCOMES}
     tables = [_outcomes_table(measured, outcomes), _verdicts_table(outcomes)]
@@ -50,7 +50,7 @@ def robustness_section(measured: Robustness) -> Section:
     )
 
 
-def _facts(measured: Robustness) -> str:
+def _facts(measured: MeasuredSet) -> str:
     facts = (
         f"Networks: {setting_name(measured.about)}. "
         "Queries are test images, references all training images as they are; nothing is chosen on "
@@ -70,7 +70,7 @@ def _facts(measured: Robustness) -> str:
     )
 
 
-def _outcomes_table(measured: Robustness, outcomes: Outcomes) -> Table:
+def _outcomes_table(measured: MeasuredSet, outcomes: Outcomes) -> Table:
     caption = (
         "The outcomes that were declared before anything was measured, in %: mean ± half width of "
         "the 95 % Student-t interval over n seeds; larger is better."
@@ -92,7 +92,7 @@ def _outcomes_table(measured: Robustness, outcomes: Outcomes) -> Table:
     )
 
 
-def _brief_table(measured: Robustness, outcomes: Outcomes) -> Table:
+def _brief_table(measured: MeasuredSet, outcomes: Outcomes) -> Table:
     """Return the outcomes in 80 columns."""
     rows = [
         [Cell(name.text.split(" (")[0]), *values]
@@ -104,7 +104,7 @@ def _brief_table(measured: Robustness, outcomes: Outcomes) -> Table:
     return Table("", ["Method", *(outcome.title for outcome in OUTCOMES)], [rows], notes=notes)
 
 
-def _outcome_rows(measured: Robustness, outcomes: Outcomes, form: str) -> list[list[list[Cell]]]:
+def _outcome_rows(measured: MeasuredSet, outcomes: Outcomes, form: str) -> list[list[list[Cell]]]:
     """Return a row for each method, and apart from them one for raw pixels."""
     means = {
         outcome: {method: mean_of([*seeds.values()]) for method, seeds in values.items()}
@@ -171,7 +171,7 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _not_run(measured: Robustness, outcomes: Outcomes) -> list[str]:
+def _not_run(measured: MeasuredSet, outcomes: Outcomes) -> list[str]:
     """Return for what is not there of some methods why, or the command that runs it."""
     splits, unknown, lacking = _class_splits(measured), _Lacking(), _Lacking()
     for outcome, values in outcomes.items():
@@ -195,7 +195,7 @@ def _not_run(measured: Robustness, outcomes: Outcomes) -> list[str]:
     return notes
 
 
-def _class_splits(measured: Robustness) -> str:
+def _class_splits(measured: MeasuredSet) -> str:
     about = measured.first.about
     chosen = [one.about.parameters.data.classes or [] for one in measured.splits]
     every = measured.whole.about.classes if measured.whole else []
@@ -205,7 +205,7 @@ def _class_splits(measured: Robustness) -> str:
 
 
 def _command(
-    measured: Robustness, option: str, methods: Sequence[str], titles: Sequence[str]
+    measured: MeasuredSet, option: str, methods: Sequence[str], titles: Sequence[str]
 ) -> tuple[str, Command]:
     about = measured.about
     seeds = 1 + max(run.seed for run in measured.first.all_runs)

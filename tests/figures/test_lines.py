@@ -10,7 +10,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
-from guided_dml.figures.robustness import (
+from guided_dml.figures.lines import (
     Lines,
     few_shot_figure,
     note_figure,

@@ -19,7 +19,7 @@ Values = dict[str, dict[int, float]]
 
 
 @dataclass(frozen=True)
-class Robustness:
+class MeasuredSet:
     """What was measured on a data set under a protocol.
 
     Attributes:
@@ -80,7 +80,7 @@ class Robustness:
         found: Values = {}
         for method in self.methods:
             pairs = product(self.comparisons(module), scores)
-            parts = [one.measured(method, module, score) for one, score in pairs]
+            parts = [one.module_scores(method, module, score) for one, score in pairs]
             seeds = set.intersection(*map(set, parts)) if parts else set()
             found[method] = {seed: fmean(part[seed] for part in parts) for seed in sorted(seeds)}
         return found
@@ -92,7 +92,7 @@ class Robustness:
         return fmean(found) if found else math.nan
 
 
-def robustness_of(comparisons: Sequence[Comparison]) -> list[Robustness]:
+def measured_sets(comparisons: Sequence[Comparison]) -> list[MeasuredSet]:
     """Return what was measured, comparisons that differ only in the classes trained on as one."""
     groups: list[tuple[About, list[Comparison]]] = []
     for one in sorted(comparisons, key=_is_split):
@@ -107,7 +107,7 @@ def robustness_of(comparisons: Sequence[Comparison]) -> list[Robustness]:
     for name, (about, group) in zip(names, groups, strict=True):
         splits = [one for one in group if _is_split(one)]
         whole = next((one for one in group if one not in splits), None)
-        found.append(Robustness(name, about, whole, splits))
+        found.append(MeasuredSet(name, about, whole, splits))
     return found
 
 
