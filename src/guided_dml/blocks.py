@@ -9,17 +9,31 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple,
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from guided_dml.errors import InputError, one_of
+from guided_dml.errors import InputError, failing_as, one_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from guided_dml.types import Objective
 
-Count = Annotated[int, Field(ge=1)]
+#: Beyond are slips of the keys, which would overflow somewhere in the middle of a run.
+LARGEST, LARGEST_WIDTH, LARGEST_FLOAT = 2**31 - 1, 2**14, 1e30
+
+
+def _within_float32(value: float) -> float:
+    if value > LARGEST_FLOAT:
+        raise ValueError(f"must be at most {LARGEST_FLOAT:g}")
+    return value
+
+
+Float = Annotated[float, AfterValidator(_within_float32)]
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+NotNegativeCount = Annotated[int, Field(ge=0, le=LARGEST)]
+Several = Annotated[int, Field(ge=2, le=LARGEST)]
+Width = Annotated[int, Field(ge=1, le=LARGEST_WIDTH)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[Float, Field(gt=0)]
+NotNegative = Annotated[Float, Field(ge=0)]
 Weight = Annotated[float, Field(ge=0, le=1)]
 
 T = TypeVar("T")
@@ -63,7 +77,7 @@ class DataParameters(Block):
 
     test_share: Defining[Annotated[float, Field(gt=0, lt=1)]]
     """Stratified share of the images that is the test set, where the source gives none."""
-    images_per_class: Defining[Annotated[int, Field(ge=2)] | None]
+    images_per_class: Defining[Several | None]
     """Keep at most so many images of each class, in training and in test (null: all)."""
     validation_share: Defining[Share]
     """Stratified share of the training set that is held out for choices."""
@@ -71,7 +85,7 @@ class DataParameters(Block):
     """Train on 0-255 pixels, as the published code does (evaluation always normalises)."""
     classes: Defining[list[str] | None] = None
     """Names of the classes to train on (null: all); the others are unseen."""
-    imbalance_factor: Defining[Annotated[float, Field(gt=1)] | None] = None
+    imbalance_factor: Defining[Annotated[Float, Field(gt=1)] | None] = None
     """A long tail of training images: so many times more of the largest class than of the
     smallest (null: as they are)."""
 
@@ -115,7 +129,7 @@ class TrainingParameters(Block):
     """Plateau lowers the rate when the train loss stalls; one cycle warms up, then anneals; linear
     falls in a straight line to zero."""
     plateau_factor: Annotated[float, Field(gt=0, lt=1)]
-    plateau_patience: Annotated[int, Field(ge=0)]
+    plateau_patience: NotNegativeCount
     nesterov: bool = False
     muon_learning_rate: Positive | None = None
     """Train 3x3 convolutions that a batch-norm follows with Muon, at this rate (null: with SGD)."""
@@ -140,8 +154,8 @@ class GeminiParameters(TrainingParameters):
     beta: Weight
     """Weight of the local term of Eq. 5; the global one has 1 - beta."""
     kernel_size: Defining[Count]
-    padding: Defining[Annotated[int, Field(ge=0)]]
-    hidden_units: Defining[Count]
+    padding: Defining[NotNegativeCount]
+    hidden_units: Defining[Width]
     fresh_triplets: bool = False
     """Draw new triplets for each epoch after the first, which has the stored ones."""
 
@@ -159,8 +173,8 @@ class StudentParameters(TrainingParameters):
     backbone: Defining[Backbone]
     stem: Defining[Literal["small", "own"]]
     """Small: 3x3 stride 1 and no max-pool, for small images; own: torchvision's 7x7."""
-    embedding_dimension: Defining[Count]
-    batch_size: Annotated[int, Field(ge=2)]
+    embedding_dimension: Defining[Width]
+    batch_size: Several
     similarity: Similarity
     gaussian_width: Positive
     pretrained: str | None = None
@@ -170,7 +184,7 @@ class StudentParameters(TrainingParameters):
     them; undone in the stored weights (null: as they are)."""
     flip: Literal["none", "random", "alternating"] = "none"
     """Mirror images left to right: half of them, or half, then the others, epoch by epoch."""
-    shift: Annotated[int, Field(ge=0)] = 0
+    shift: NotNegativeCount = 0
     """Move images by up to so many pixels each way; the border is reflected."""
 
     @field_validator("pretrained")
@@ -183,13 +197,20 @@ class StudentParameters(TrainingParameters):
         return file
 
     def check_pretrained(self) -> None:
-        """Look for the file, which a training needs, but not what reads a trained network.
+        """Look into the file, which a training needs, but not what reads a trained network.
 
         Raises:
-            InputError: It is not there.
+            InputError: It is not there, or damaged.
         """
-        if self.pretrained and not Path(self.pretrained).is_file():
+        if not self.pretrained:
+            return
+        if not Path(self.pretrained).is_file():
             raise InputError(f"student.pretrained: there is no file {self.pretrained}")
+        from safetensors import safe_open
+
+        damaged = failing_as(f"student.pretrained: {self.pretrained} cannot be read as weights")
+        with damaged, safe_open(self.pretrained, "np"):
+            pass
 
 
 class Task(NamedTuple):
@@ -269,9 +290,9 @@ class PageParameters(Block):
 class AuditParameters(Block):
     """How labels are judged, and what counts as a duplicate."""
 
-    folds: Defining[Annotated[int, Field(ge=2)]] = 5
+    folds: Defining[Several] = 5
     """Each part of the images is judged by a network that learned from the others."""
-    neighbours: Defining[Annotated[int, Field(ge=2)]] = 10
+    neighbours: Defining[Several] = 10
     """k: so many vote on an image's label, and the last of them says how far near is."""
     majority: Defining[Annotated[float, Field(gt=0, le=1)]] = 0.7
     """Share of the votes with one other label that calls a given label likely wrong."""

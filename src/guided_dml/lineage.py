@@ -165,11 +165,11 @@ def check_fit(
 
 
 def is_made_with(name: str, path: Path, parameters: Mapping[str, Any]) -> bool:
-    """Return whether a stored file is not refused for the parameters of a run."""
+    """Return whether the parameters of a run are those of a stored file, as far as it tells."""
     lineage = _lineage(path)
     others = _others(lineage, parameters) if lineage else {}
     _standing(name, others)
-    return lineage is not None and not others
+    return not others
 
 
 def _complaint(reason: tuple[str, str], names: list[str], inputs: Mapping[str, Path]) -> str:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from cards import card_of
 from conftest import kedro, tracked_runs
 from guided_dml.comparison.measurements import steps_of
 from guided_dml.comparison.measuring import measure, measurements
@@ -17,6 +18,7 @@ from guided_dml.comparison.plan import PlannedRun, plan_data_set
 from guided_dml.comparison.records import SCOREBOARD
 from guided_dml.comparison.worker import has_damaged_files, has_network
 from guided_dml.errors import InputError
+from guided_dml.parameters import Parameters
 
 TINY = (
     "data.images_per_class=30,gemini.epochs=2,student.backbone=small_cnn,student.epochs=3,"
@@ -109,6 +111,13 @@ def test_corruptions_need_no_images_of_other_data_sets() -> None:
     assert "other_images" in steps_of("guided", ["ood"]).inputs()
 
 
+def _empty(file: Path) -> None:
+    if file.suffix == ".json":
+        file.write_text("{}")
+    else:
+        save_file({}, file)
+
+
 @pytest.mark.parametrize(
     ("method", "lost"),
     [
@@ -119,7 +128,9 @@ def test_corruptions_need_no_images_of_other_data_sets() -> None:
         ("guided", "embeddings/{}.safetensors"),
     ],
 )
-def test_a_network_is_there_with_all_its_parts(tmp_path: Path, method: str, lost: str) -> None:
+def test_a_network_is_there_with_all_its_parts(
+    tmp_path: Path, parameters: Parameters, method: str, lost: str
+) -> None:
     run = PlannedRun("digits", "digits/equal", "equal", method, 0, "key", "data", {}, "", "")
     names = ["weights", "reference_embeddings", *(["head"] if method == "softmax" else [])]
     files = [f"weights/{run.id}/{name}.safetensors" for name in names]
@@ -127,14 +138,16 @@ def test_a_network_is_there_with_all_its_parts(tmp_path: Path, method: str, lost
         path = tmp_path / SCOREBOARD.parent / file
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".json":
-            path.write_text("{}")
+            card = card_of({}, parameters.student, {"mean": [0.0], "std": [1.0]})
+            path.write_text(json.dumps(card._asdict()))
         else:
             save_file({"some": torch.zeros(100)}, path)
     assert has_network(tmp_path, run)
     part = tmp_path / SCOREBOARD.parent / lost.format(run.id)
-    part.write_bytes(part.read_bytes()[:-1])
-    assert not has_network(tmp_path, run)
-    assert has_damaged_files(tmp_path, run)
+    for damage in (lambda: part.write_bytes(part.read_bytes()[:-1]), lambda: _empty(part)):
+        damage()
+        assert not has_network(tmp_path, run)
+        assert has_damaged_files(tmp_path, run)
     part.unlink()
     assert not has_network(tmp_path, run)
     assert not has_damaged_files(tmp_path, run)

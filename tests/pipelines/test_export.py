@@ -70,6 +70,11 @@ def test_a_card_says_what_its_network_is(exported_project: Path) -> None:
         Card.of({name: value for name, value in stored.items() if name != "seed"}, "card.json")
     with pytest.raises(InputError, match="unknown colour"):
         Card.of(stored | {"colour": 1}, "card.json")
+    no_numbers = {"mean": [None], "std": [1.0]}
+    damages: list[dict[str, Any]] = [{"student": {}}, {"image_shape": None}]
+    for damage in (*damages, {"normalisation": no_numbers}):
+        with pytest.raises(InputError, match="its image_shape, student or normalisation is none"):
+            Card.of(stored | damage, "card.json")
 
 
 def test_onnxruntime_embeds_what_pytorch_embeds(

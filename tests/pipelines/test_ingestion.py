@@ -446,3 +446,16 @@ def test_a_tail_of_classes_that_are_too_small_is_refused(make_images: Make) -> N
         prepare_images(make_images(), 0.25, None, None, 10, 0)
     at_most = prepare_images(make_images(), 0.25, None, None, 4.5, 0)
     assert min(at_most.data_report["long_tail"].values()) == 2
+
+
+def test_where_no_tail_is_possible_none_is_offered(make_images: Make) -> None:
+    with pytest.raises(InputError, match=r"has 2, so none has a tail; give .*=null, or"):
+        prepare_images(make_images(), 0.25, 2, None, 1.5, 0)
+
+
+def test_chosen_classes_without_a_test_image_are_refused(make_images: Make) -> None:
+    raw = make_images()
+    raw = raw._replace(test=(raw.labels == 2) & (np.arange(len(raw.labels)) % 2 == 0))
+    first, second, *_ = raw.classes
+    with pytest.raises(InputError, match=rf"data\.classes: none of {first}, {second} has a test"):
+        prepare_images(raw, 0.25, None, [first, second], None, 0)

@@ -22,6 +22,7 @@ from guided_dml.comparison.records import (
 )
 from guided_dml.comparison.sessions import InMemoryRunner, Nested, session
 from guided_dml.errors import InputError
+from guided_dml.inference.card import Card
 from guided_dml.methods import METHODS
 from guided_dml.parameters import validated
 from guided_dml.provenance import (
@@ -63,13 +64,11 @@ def _is_whole(file: Path) -> bool:
 
     try:
         if file.suffix == ".json":
-            json.loads(file.read_text("utf-8"))
-        else:
-            with safe_open(file, "np"):
-                pass
+            return bool(Card.of(json.loads(file.read_text("utf-8")), file))
+        with safe_open(file, "np") as tensors:
+            return bool(tensors.keys())
     except (OSError, ValueError, SafetensorError):
         return False
-    return True
 
 
 def compute(

@@ -40,8 +40,12 @@ class NewImagesDataset(AbstractDataset[None, dict[str, Reader]]):
             raise InputError(
                 f"inference.images: no images in {self._path}; allowed are {one_of(SUFFIXES)}"
             )
-        names = (printable(path.relative_to(self._path).as_posix()) for path in files)
-        return {name: partial(_read, path) for name, path in zip(names, files, strict=True)}
+        found: dict[str, Reader] = {}
+        for path in files:
+            name = printable(path.relative_to(self._path).as_posix())
+            name += f" ({len(found) + 1})" * (name in found)  # (of bytes that are no text)
+            found[name] = partial(_read, path)
+        return found
 
     def save(self, data: None) -> None:  # noqa: ARG002
         """Refuse: images are only read."""

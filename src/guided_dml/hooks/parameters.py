@@ -58,6 +58,11 @@ class ParameterHooks:
         self._trains_student = "params:student" in pipeline.inputs()
         if self._trains_student:
             self._parameters.student.check_pretrained()
+        compute = self._parameters.compute
+        if "params:compute" in pipeline.inputs() and (compute.device == "cuda" or compute.compiled):
+            from guided_dml.training.policy import Policy
+
+            Policy.of(compute)  # (which refuses what is not at hand)
         asked = run_params["pipeline_names"] or ()
         if any(name.startswith("robustness") for name in asked):
             check_protocol(self._parameters.evaluation)

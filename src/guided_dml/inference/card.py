@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, NamedTuple
 
 from guided_dml.errors import InputError, one_of
@@ -60,6 +61,11 @@ class Card(NamedTuple):
         if lacking or strange:
             what = f"lacks {one_of(lacking)}" if lacking else f"has unknown {one_of(strange)}"
             raise InputError(f"{source}: not a card of this version: it {what}; train anew")
+        if not _describes_a_network(fields):
+            raise InputError(
+                f"{source}: not a card of this version: its image_shape, student or normalisation "
+                "is none; train anew"
+            )
         return cls(**{**fields, "image_shape": tuple(fields["image_shape"])})
 
     @property
@@ -72,3 +78,17 @@ class Card(NamedTuple):
     def name(self) -> str:
         """What the model is called where it is registered."""
         return f"{self.method}-{self.data_set}"
+
+
+def _describes_a_network(fields: Mapping[str, Any]) -> bool:
+    try:
+        channels, height, width = fields["image_shape"]
+        statistics = [fields["normalisation"][name] for name in ("mean", "std")]
+        return (
+            channels in (1, 3)
+            and min(height, width) > 0
+            and {"backbone", "stem", "embedding_dimension"} <= fields["student"].keys()
+            and all(len(one) == channels and all(map(isfinite, one)) for one in statistics)
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from guided_dml.blocks import StudentParameters
-from guided_dml.errors import InputError, failing_as, last_line
+from guided_dml.errors import InputError, last_line
 from guided_dml.inference.card import Card
 from guided_dml.models.airbench import Airbench
 from guided_dml.models.layers import Convolution3x3, ExactLinear, UnitLength
@@ -118,8 +118,7 @@ def _timm_model(image_shape: Sequence[int], student: StudentParameters) -> Any:
     options: dict[str, Any] = {"in_chans": image_shape[0], "num_classes": 0}
     if file:
         student.check_pretrained()
-        damaged = failing_as(f"student.pretrained: {file} cannot be read as weights")
-        with damaged, safe_open(file, "pt") as weights:
+        with safe_open(file, "pt") as weights:
             given = set(weights.keys())
         logging.getLogger("timm.models").setLevel(logging.ERROR)  # (it lists what is told below)
         options |= {

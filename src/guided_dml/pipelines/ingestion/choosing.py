@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from guided_dml.errors import InputError, known
+from guided_dml.errors import InputError, known, one_of
 from guided_dml.pipelines.ingestion.checks import check_names
 from guided_dml.types import LabelledImages
 
@@ -137,10 +137,12 @@ def long_tail(
     exact = largest * factor ** (-np.arange(len(classes)) / (len(classes) - 1))
     kept = np.floor(exact + 1e-9).astype(int)  # (50 is not to become 49 by a rounding)
     if kept[-1] < FEWEST:
+        most = f"the factor can be {largest / FEWEST:g} at most"
+        none = "none has a tail; give data.imbalance_factor=null, or more images of a class"
         raise InputError(
             f"data.imbalance_factor: {factor:g} given; class {classes[order[-1]]!r} would keep "
             f"{kept[-1]} of its training images, {FEWEST} are needed: the smallest class has "
-            f"{largest}, so the factor can be {largest / FEWEST:g} at most"
+            f"{largest}, so {most if largest > FEWEST else none}"
         )
     return {classes[number]: int(count) for number, count in zip(order, kept, strict=True)}
 
@@ -175,13 +177,13 @@ def at(images: NDArray[np.uint8], rows: Rows) -> NDArray[np.uint8]:
     return np.ascontiguousarray(images[part])
 
 
-def check_classes(choice: Choice, rows: Rows) -> None:
-    """Refuse training images that make no triplets.
+def check_classes(choice: Choice, parts: Mapping[str, Rows]) -> None:
+    """Refuse classes that make no triplets, or are not tested.
 
     Raises:
-        InputError: A single class, or a class of a single image.
+        InputError: A single class, a class of a single training image, or no test image at all.
     """
-    classes, counts = choice.classes, choice.counts(rows)
+    classes, counts = choice.classes, choice.counts(parts["train"])
     if len(classes) < 2:
         raise InputError(f"a single class, {classes[0]!r}: a triplet needs images of two")
     if counts.min() < FEWEST:
@@ -189,4 +191,9 @@ def check_classes(choice: Choice, rows: Rows) -> None:
         raise InputError(
             f"class {name!r} has {counts.min()} training image: a triplet needs two of a class "
             "(its anchor and its positive); add images, or remove the class"
+        )
+    if not len(choice.among(parts["test"])):
+        raise InputError(
+            f"data.classes: none of {one_of(classes)} has a test image; choose others as well, or "
+            "add test images"
         )

@@ -73,7 +73,7 @@ def prepare_images(
     check_images(raw_images)
     parts = split(raw_images, test_share, split_seed)
     known, unseen = chosen(numbered(raw_images, parts), classes)
-    check_classes(known, parts["train"])
+    check_classes(known, parts)
     tail = long_tail(known, parts["train"], images_per_class, imbalance_factor, split_seed)
     kept = {
         "train": capped(known, parts["train"], images_per_class, tail, split_seed),
