@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,8 @@ def test_cost_shows_the_score_asked_for_against_the_seconds() -> None:
 def test_cost_and_scores_stay_between_0_and_100_and_leave_out_what_is_missing() -> None:
     means = [[0.01, 0.02], [0.99, 1.0], [math.nan, math.nan]]
     panels = [panel("$$", means, names=["$a$", "_b", "c"])]
+    for unknown in ([10.0, math.nan, math.nan], 3 * [math.nan]):
+        panels.append(replace(panels[0], seconds=np.array(unknown)))
     cost, scores = cost_figure(panels, "MAP@R", "$$"), scores_figure(panels, "$$")
     assert cost.axes[0].get_ylim() == (0, 100)
     assert scores.axes[0].get_ylim()[0] == 0

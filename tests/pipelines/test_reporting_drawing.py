@@ -45,6 +45,8 @@ def test_panels_have_the_means_in_the_order_of_the_methods() -> None:
     np.testing.assert_allclose(panel.means[:, 0], [0.85, 0.5])
     assert np.isnan(panel.half_widths[1]).all()
     assert panel.seconds.tolist() == [62.0, 61.5]
+    (panel,) = panels(compared(run("softmax", 0, 0.5) | {"resumed": True}))
+    assert np.isnan(panel.seconds).all()
 
 
 def test_the_grid_takes_the_lowest_stored_seed_and_leaves_gaps() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -46,9 +47,9 @@ class Comparison:
         return {seed: of_seed[score] for seed, of_seed in scores.items() if score in of_seed}
 
     def seconds(self, method: str) -> float:
-        """Return the median time of a method's runs, without those that were resumed."""
-        runs = self.runs[method]
-        return median(run.seconds for run in [r for r in runs if not r.resumed] or runs)
+        """Return the median time of a method's runs that were not resumed; NaN if all were."""
+        whole = [run.seconds for run in self.runs[method] if not run.resumed]
+        return median(whole) if whole else math.nan
 
     @property
     def all_runs(self) -> list[RunRecord]:

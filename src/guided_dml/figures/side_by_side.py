@@ -69,7 +69,7 @@ class Methods(Panel):
 
     Attributes:
         scores: Their names.
-        seconds: float64 ``[methods]``, median of a run.
+        seconds: float64 ``[methods]``, median of a run; NaN where it is not known.
     """
 
     scores: list[str]
@@ -147,7 +147,8 @@ def cost_figure(panels: Sequence[Methods], score: str, heading: str) -> Figure:
 
 
 def _time_axis(ax: Axes, seconds: NDArray[np.float64]) -> None:
-    if seconds.max() > 8 * max(seconds.min(), 1e-9) and seconds.min() > 0:
+    known = seconds[np.isfinite(seconds)]
+    if known.size and known.max() > 8 * max(known.min(), 1e-9) and known.min() > 0:
         ax.set_xscale("log")
         plain_log_ticks(ax.xaxis)
     else:

@@ -99,4 +99,6 @@ def probability(p: float) -> str:
 
 def seconds_shown(seconds: float) -> str:
     """Return a time as text."""
+    if math.isnan(seconds):
+        return DASH
     return f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.1f}"

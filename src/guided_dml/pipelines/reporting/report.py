@@ -99,7 +99,8 @@ def _scores_table(comparison: Comparison, values: pd.DataFrame) -> Table:
     return Table(
         "Scores in %: mean ± half width of the 95 % Student-t interval over n seeds. Bold: the "
         "best mean. Images seen (student and teacher together) and seconds of a run are "
-        "medians. Raw pixels (1-NN): the nearest neighbour without any training.",
+        "medians (seconds: of runs that were not resumed). Raw pixels (1-NN): the nearest "
+        "neighbour without any training.",
         ["Method", "n", *SHOWN.values(), "Images seen", "Seconds"],
         [rows, cells([[RAW_PIXELS, DASH, *pixels, DASH, DASH]])],
     )
