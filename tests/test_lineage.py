@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from guided_dml.errors import InputError
 from guided_dml.lineage import FILE, check_fit, record
@@ -123,3 +125,20 @@ def test_raw_data_need_no_record(tmp_path: Path) -> None:
     check(path)
     made = store(tmp_path, "images", "v1", "some", path)
     check(path, made)
+
+
+@pytest.mark.parametrize("name", ["images.safetensors", "classes.json"])
+def test_a_damaged_file_is_told_as_such_and_nothing_else(tmp_path: Path, name: str) -> None:
+    path = store(tmp_path, name, "v1", "")
+    if name.endswith("json"):
+        path.write_text('["a", "b"]')
+    else:
+        save_file({"images": torch.zeros(3)}, path)
+    made = store(tmp_path, "weights", "v1", "w", path)
+    check(path, made)
+    cut = store(tmp_path, name, "v2", "")
+    cut.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError) as error:
+        check(cut, made)
+    words = f"{name} (v2) is damaged; remove {cut.parent}, or make {name} anew (pipeline steps)"
+    assert str(error.value) == words

@@ -8,6 +8,7 @@ it is. Equal content fits, whichever version it is of.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -88,6 +89,21 @@ def made_from(path: Path, ancestors: Mapping[str, Versioned]) -> dict[str, Path]
     return found
 
 
+def is_whole(path: Path) -> bool:
+    """Return whether a file of JSON or tensors is there to its end; others are not looked into."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if path.suffix == ".json":
+            json.loads(path.read_bytes())
+        elif path.suffix == ".safetensors":
+            with safe_open(path, "np"):
+                pass
+    except (OSError, ValueError, SafetensorError):
+        return False
+    return True
+
+
 @cache
 def content_hash(path: Path) -> str:
     """Return a hash of the bytes of a stored version, which never change."""
@@ -138,6 +154,13 @@ def check_fit(
     Raises:
         InputError: Names all that do not fit, and how to mend it.
     """
+    broken = {
+        (f"is damaged; remove {path.parent}, or", ", ".join(makers[name])): [name]
+        for name, path in inputs.items()
+        if not is_whole(path)
+    }
+    if broken:
+        raise InputError("\n  ".join(_complaint(*item, inputs) for item in broken.items()))
     contents = {
         name: (content_hash(path), READ_NOW.format(path.parent.name, name))
         for name, path in inputs.items()
