@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,10 @@ def export_files(project: Path, method: str = "guided") -> dict[str, Path]:
 def predictor(exported_project: Path) -> Predictor:
     """The predictor of the exported model."""
     return Predictor.from_files(export_files(exported_project), threads=1)
+
+
+def free_port() -> str:
+    """Return a port that nothing uses now: other tests, in other processes, serve as well."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return str(place.getsockname()[1])

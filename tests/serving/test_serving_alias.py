@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conftest import kedro
+from exported import free_port
 from guided_dml.mlflow_store import open_client
 from guided_dml.registry import EXPORT
 from guided_dml.serving.server import open_model
@@ -29,7 +30,7 @@ def test_an_alias_serves_its_export_and_what_is_missing_is_told(
     exported_project: Path, project: Path, registry: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def told() -> str:
-        result = kedro(project, "serve", "--port", "1025", "--alias", "champion")
+        result = kedro(project, "serve", "--port", free_port(), "--alias", "champion")
         assert result.exit_code == 1
         assert result.stderr.startswith("Error: ")
         return result.stderr
