@@ -154,13 +154,13 @@ def check_fit(
     Raises:
         InputError: Names all that do not fit, and how to mend it.
     """
-    broken = {
-        (f"is damaged; remove {path.parent}, or", ", ".join(makers[name])): [name]
+    broken = [
+        ((f"is damaged; remove {path.parent}, or", ", ".join(makers[name])), [name])
         for name, path in inputs.items()
         if not is_whole(path)
-    }
+    ]
     if broken:
-        raise InputError("\n  ".join(_complaint(*item, inputs) for item in broken.items()))
+        raise InputError("\n  ".join(_complaint(*one, inputs) for one in broken))
     contents = {
         name: (content_hash(path), READ_NOW.format(path.parent.name, name))
         for name, path in inputs.items()

@@ -108,10 +108,11 @@ def tune(
     say(f"{method} on {data_set}: {found}, with {_settings(dict(flat(settings)))}")
     file = tuned_file(project, data_set, method)
     kept = "" if replace else why_kept(file, found)
-    if not kept:
+    if kept:
+        say(f"{file.relative_to(project)} stays as it is: {kept}; --replace writes these")
+    else:
         write_tuned(file, settings, found)
-    stays = f"{file.relative_to(project)} stays as it is: {kept}; --replace writes these"
-    say(stays if kept else f"written: {file.relative_to(project)}")
+        say(f"written: {file.relative_to(project)}")
     return file
 
 

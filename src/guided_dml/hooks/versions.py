@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
@@ -36,7 +37,6 @@ class VersionHooks:
         loader = context.config_loader
         self._dataset = loader["globals"]["dataset"]
         self._parameters = defining(validated(loader["parameters"]))
-        git_state(context.project_path)  # (now: later edits are not what is computed with)
 
     @hook_impl
     def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:
@@ -49,6 +49,7 @@ class VersionHooks:
 
         Chosen at its first use, it could be one that another run wrote in the meantime.
         """
+        git_state(Path(run_params["project_path"]))  # (now: later edits are not what is run)
         read = pipeline.inputs()
         for name in COMPARED:
             if name in read and not self._catalog.exists(name):

@@ -21,10 +21,10 @@ def _defined_in(file: str) -> type[Method]:
     return found[0]
 
 
-#: Every method by its name, in the order of tables.
 #: The method of this project, which all others are tested against.
 OURS = "guided"
 
+#: Every method by its name, in the order of tables.
 METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in sorted(

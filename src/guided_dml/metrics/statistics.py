@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+Table = NDArray[np.float64]
 
 #: Of all intervals here.
 CONFIDENCE = 0.95
@@ -62,7 +63,7 @@ def mean_of(values: ArrayLike) -> Mean:
     return Mean(count, float(array.mean()), float(half_width))
 
 
-def means_of(values: Sequence[Sequence[ArrayLike]]) -> tuple[NDArray[Any], NDArray[Any]]:
+def means_of(values: Sequence[Sequence[ArrayLike]]) -> tuple[Table, Table]:
     """Return the means of a table's cells, ``[n]`` runs each, and their half widths."""
     means = [[mean_of(cell) for cell in row] for row in values]
     arrays = np.array([[(mean.mean, mean.half_width) for mean in row] for row in means])
