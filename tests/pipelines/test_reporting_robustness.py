@@ -14,7 +14,12 @@ from guided_dml.comparison.sessions import Nested, merged
 from guided_dml.methods import METHODS
 from guided_dml.pipelines.reporting.curves import few_shot_lines, severity_lines, shift_lines
 from guided_dml.pipelines.reporting.measured_sets import measured_sets
-from guided_dml.pipelines.reporting.nodes import draw_robustness, tabulate_scores, write_report
+from guided_dml.pipelines.reporting.nodes import (
+    draw_methods,
+    draw_robustness,
+    tabulate_scores,
+    write_report,
+)
 from guided_dml.robustness.names import OUTCOMES
 from robustness_scores import KEYS, all_modules
 from scoreboard import (
@@ -237,7 +242,16 @@ def test_one_seed_of_one_method_has_no_interval_and_breaks_nothing() -> None:
     robustness = text[text.index(": robustness") : text.index("## Digits, trained on")]
     assert " ± " not in robustness.replace("mean ± half", "")
     assert "nan" not in text
-    assert [len(figure.axes) for figure in draw_robustness(comparisons)] == [12, 1, 1]
+    figures = [*draw_robustness(comparisons), draw_methods(comparisons)[0]]
+    assert [len(figure.axes) for figure in figures] == [12, 1, 1, 3]
+    assert all(figure.get_suptitle().endswith("one seed") for figure in figures)
+
+
+def test_of_several_seeds_the_figures_have_intervals() -> None:
+    levels = {"guided": [0.9, 0.8]}
+    comparisons = with_splits(levels, levels)
+    for figure in [*draw_robustness(comparisons), draw_methods(comparisons)[0]]:
+        assert figure.get_suptitle().endswith("95 % interval")
 
 
 def test_what_was_never_measured_is_not_told_of_and_drawn_as_a_sentence() -> None:

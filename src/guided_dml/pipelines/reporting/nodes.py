@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from guided_dml.blocks import PageParameters
 from guided_dml.comparison.board import Comparison
@@ -15,6 +17,7 @@ MAP_POINTS = 3_000
 
 if TYPE_CHECKING:
     from guided_dml.figures.lines import Lines
+    from guided_dml.figures.side_by_side import Panel
 
 
 def tabulate_scores(compared: list[Comparison]) -> Table:
@@ -40,7 +43,7 @@ def draw_methods(compared: list[Comparison]) -> tuple[Figure, Figure]:
 
     drawn = panels(compared)
     return (
-        scores_figure(drawn, "mean over the seeds with its 95 % interval"),
+        scores_figure(drawn, _what_is_shown(drawn)),
         cost_figure(drawn, "MAP@R", "what a run costs, and what it gives"),
     )
 
@@ -69,7 +72,12 @@ def _drawn(
 
     if not lines:
         return note_figure(f"not measured; kedro compare {option} measures it", heading)
-    return draw(lines, f"{heading}: mean over the seeds with its 95 % interval")
+    return draw(lines, f"{heading}: {_what_is_shown(lines)}")
+
+
+def _what_is_shown(panels: Sequence[Panel]) -> str:
+    several = any(np.isfinite(one.half_widths).any() for one in panels)
+    return "mean over the seeds with its 95 % interval" if several else "one seed"
 
 
 def draw_embedding_grid(compared: list[Comparison], embeddings: Partitions) -> Figure:
