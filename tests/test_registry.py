@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,17 @@ def test_an_export_is_registered_once_and_answers_without_pickle(
     assert export_of(client, "guided-digits", "champion") == "2026-01-01T00.00.00.000Z"
     with pytest.raises(InputError, match="has no alias 'best'; it has champion"):
         export_of(client, "guided-digits", "best")
+    (registered / "conf" / "smaller").mkdir()
+    (registered / "conf" / "smaller" / "globals.yml").write_text("dataset: digits")
+    assert kedro(registered, "promote", "guided", "--env=smaller").output == result.output
+    by_hand = client.create_model_version("guided-digits", str(registered))
+    assert "champion is version 1 now" in kedro(registered, "promote", "guided").output
+    client.set_registered_model_alias("guided-digits", "best", by_hand.version)
+    with pytest.raises(InputError, match="best is version 2, which is no export of this project"):
+        export_of(client, "guided-digits", "best")
     content = io.BytesIO()
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(content, "PNG")
+    monkeypatch.setattr(sys, "path", [*sys.path])  # (where MLflow puts the model's own code first)
     monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: client.tracking_uri)
     version = client.get_model_version_by_alias("guided-digits", "champion")
     model: Any = mlflow.pyfunc.load_model(version.source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -199,6 +200,21 @@ def test_a_piece_of_a_line_is_skipped(place: Path) -> None:
     (place / PENDING / "torn.jsonl").write_bytes(b'["open", {"experiment": "dig\xff\n\xff\0')
     whole(place, "next")
     assert not list((place / PENDING).iterdir())
+
+
+def test_a_model_that_is_refused_lets_later_runs_through(place: Path, warned: list[str]) -> None:
+    (place / PENDING).mkdir(parents=True)
+    opening = {"key": {"session": "first"}, "name": "first", **OPENING}
+    model = {"name": "guided-digits", "version": "1", "files": {"model": "data/gone.json"}}
+    entries = [["open", opening], ["log_model", model], ["finish", {"status": "FINISHED"}]]
+    first, second = (place / PENDING / f"{name}.jsonl" for name in ("1", "2"))
+    first.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    opening |= {"key": {"session": "second"}, "name": "second"}
+    second.write_text("".join(json.dumps(entry) + "\n" for entry in (entries[0], entries[2])))
+    whole(place, "third")
+    assert set(stored_runs(place)) == {"first", "second", "third"}
+    assert [path.name for path in (place / PENDING).iterdir()] == ["1.jsonl"]
+    assert len(warned) == 1
 
 
 @pytest.mark.parametrize("original", ["stays", "is gone"])

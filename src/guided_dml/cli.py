@@ -155,6 +155,7 @@ def promote(method: str, env: str, alias: str, version: int | None) -> None:
     """Let an alias stand for an exported model, in MLflow's registry."""
     from mlflow.exceptions import MlflowException
 
+    from guided_dml.comparison.sessions import session
     from guided_dml.mlflow_store import open_client, reason
     from guided_dml.registry import promote
     from guided_dml.tracking import upload_pending
@@ -163,7 +164,8 @@ def promote(method: str, env: str, alias: str, version: int | None) -> None:
     known("method", [method], METHODS)
     known("data set", [env], run_options.data_sets(project / "conf"))
     upload_pending(project)  # (else the newest export may be one that still waits)
-    name = f"{method}-{env}"
+    with session(project, env, {}) as (_, context):
+        name = f"{method}-{context.config_loader['globals']['dataset']}"
     try:
         number = promote(open_client(project), name, alias, version)
     except MlflowException as error:

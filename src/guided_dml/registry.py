@@ -106,8 +106,13 @@ def export_of(client: MlflowClient, name: str, alias: str) -> str:
             f"{name} has no alias {alias!r}; it has {one_of(aliases) or 'none'}: kedro promote "
             "sets one"
         )
-    export: str = client.get_model_version_by_alias(name, alias).tags[EXPORT]
-    return export
+    found = client.get_model_version_by_alias(name, alias)
+    if EXPORT not in found.tags:
+        raise InputError(
+            f"{name}: {alias} is version {found.version}, which is no export of this project; "
+            "kedro promote chooses another"
+        )
+    return str(found.tags[EXPORT])
 
 
 def _not_registered(name: str) -> InputError:
@@ -117,7 +122,9 @@ def _not_registered(name: str) -> InputError:
 
 
 def _versions(client: MlflowClient, name: str) -> list[Any]:
-    return list(client.search_model_versions(f"name = '{name}'"))
+    """Return the versions that are exports; people can register others by hand."""
+    found = client.search_model_versions(f"name = '{name}'")
+    return [version for version in found if EXPORT in version.tags]
 
 
 def _build(folder: Path, files: Mapping[str, Path], model: str, run: str) -> Path:

@@ -98,7 +98,8 @@ class TrackingHooks:
         if "train_images" in versions:
             report: Any = self._catalog.get("data_report")
             path = Path(report._get_versioned_path(versions["train_images"]))
-            self._log_data(json.loads(path.read_text()) if path.exists() else {})
+            with suppress(OSError, ValueError):  # (gone or damaged: the run may not need it)
+                self._log_data(json.loads(path.read_text()))
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
@@ -197,7 +198,7 @@ class Recorder:
             self._written.close()
 
     def _record(self) -> None:
-        if record(self._project, map(json.loads, iter(self._entries.get, None)), self._warn):
+        if not record(self._project, map(json.loads, iter(self._entries.get, None)), self._warn):
             if self._written is not None:
                 Path(str(self._written.name)).unlink(missing_ok=True)
             upload_pending(self._project)
@@ -208,8 +209,8 @@ class Recorder:
         logger.warning("MLflow did not record this (the run goes on): %s; %s", reason(error), later)
 
 
-def record(project: Path, entries: Iterable[Any], warn: Callable[[Exception], None]) -> bool:
-    """Record a run in MLflow, and tell whether all of it is there.
+def record(project: Path, entries: Iterable[Any], warn: Callable[[Exception], None]) -> set[str]:
+    """Record a run in MLflow, and return the kinds of entries of which some are not there.
 
     Of each kind of entry only one may fail: a server that is gone costs time with every attempt,
     and without a place for files there are still the scores.
@@ -232,7 +233,7 @@ def record(project: Path, entries: Iterable[Any], warn: Callable[[Exception], No
             if not given_up:
                 warn(error)
             given_up.add(what)
-    return not given_up
+    return given_up
 
 
 def upload_pending(project: Path) -> None:
@@ -249,10 +250,12 @@ def upload_pending(project: Path) -> None:
             if entries and entries[-1][0] != "finish":
                 ended = int(1000 * path.stat().st_mtime)
                 entries.append(["finish", {"status": "KILLED", "now": ended}])
-            if not record(project, entries, _still_waits):
+            refused = record(project, entries, _still_waits)
+            if "open" in refused:  # (as of all others that wait)
                 return
-            path.unlink(missing_ok=True)
-            logger.info("MLflow: uploaded what waited of the run %s", path.stem)
+            if not refused:
+                path.unlink(missing_ok=True)
+                logger.info("MLflow: uploaded what waited of the run %s", path.stem)
 
 
 def _whole(lines: Iterable[str]) -> Iterator[Any]:

@@ -6,9 +6,21 @@ import os
 import subprocess
 
 import pytest
-from distributed import Client
+from distributed import Client, LocalCluster
 
-from guided_dml.comparison.cluster import cluster
+from guided_dml.comparison.cluster import cluster, workers_of
+from guided_dml.errors import InputError
+
+
+def test_a_scheduler_that_is_gone_is_told_of() -> None:
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=None) as own,
+        Client(own) as client,
+    ):
+        assert workers_of(client) == 1
+        own.close()
+        with pytest.raises(InputError, match="connection to the Dask scheduler was lost"):
+            workers_of(client)
 
 
 def test_a_local_cluster_lets_nobody_else_in_and_limits_no_memory() -> None:

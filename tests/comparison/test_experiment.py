@@ -156,6 +156,29 @@ def test_a_run_that_lacks_a_score_counts_until_it_is_refreshed(
     assert said[0] == "2 runs: 2 finished before, 0 to do"
 
 
+def test_a_refresh_that_cannot_be_stored_leaves_no_older_record(
+    project: Path, scheduler: str
+) -> None:
+    """Else its scores would stand beside another network, or none."""
+    compared(project, scheduler, "softmax", tracking=False)
+    file = score_files(project)["softmax seed_0"]
+    record = json.loads(file.read_text())
+    del record["scores"]["nmi"]
+    file.write_text(json.dumps(record))
+    place = file.relative_to(project / SCOREBOARD).with_suffix("")
+    weights = project / SCOREBOARD.parent / "weights" / place / "weights.safetensors"
+    weights.unlink()
+    weights.mkdir()
+    outcome, _ = compared(project, scheduler, "softmax", tracking=False, refresh=True)
+    assert len(outcome.failed) == 1
+    assert not file.exists()
+    weights.rmdir()
+    _, said = compared(project, scheduler, "softmax", tracking=False)
+    assert said[0] == "1 run: 0 finished before, 1 to do"
+    again = json.loads(file.read_text())
+    assert (again["resumed"], "nmi" in again["scores"]) == (True, True)
+
+
 def test_a_failed_run_is_reported_and_the_others_go_on(project: Path, scheduler: str) -> None:
     diverging = {"learning_rate": 1e30, "clip_gradient_values": None, "epochs": 2}
     outcome, said = compared(

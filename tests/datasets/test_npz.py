@@ -176,6 +176,11 @@ def test_a_bomb_is_not_inflated(
             {"images": GREY, "labels": LABELS, "classes": np.array("ab")},
             "its classes are <U2 ()",
         ),
+        (
+            {"images": GREY, "labels": LABELS, "classes": np.array([[b"a"], [b"b"]])},
+            "classes are |S1 (2, 1)",
+        ),
+        ({"images": GREY, "labels": LABELS, "classes": np.array(b"ab")}, "its classes are |S2 ()"),
         ({"images": GREY, "labels": LABELS, "test": LABELS}, "'test' is int64 (20,); bool (20,)"),
         ({"images": GREY, "labels": LABELS, "test": LABELS[1:] > 0}, "'test' is bool (19,)"),
         ({"images": GREY, "labels": LABELS / 2, "classes": np.array(["a", "b"])}, "from 0 to 1"),

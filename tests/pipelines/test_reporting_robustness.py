@@ -254,6 +254,19 @@ def test_of_several_seeds_the_figures_have_intervals() -> None:
         assert figure.get_suptitle().endswith("95 % interval")
 
 
+def test_families_that_all_stand_apart_have_no_mean_to_be_drawn() -> None:
+    comparisons = whole({"guided": [0.9], "margin": [0.8]})
+    (one,) = comparisons
+    runs = [modules for seeds in one.modules.values() for modules in seeds.values()]
+    for modules in (one.pixels, *runs):
+        for name in ("drop", "corrupted_recall_at_1", "corrupted_map_at_r"):
+            del modules["corruptions"][name]
+    severity, shift, _ = draw_robustness(comparisons)
+    assert len(severity.axes) == 12
+    assert "not measured" in shift.texts[0].get_text()
+    assert "Recall@1, clean" in write_report(comparisons)[0]
+
+
 def test_what_was_never_measured_is_not_told_of_and_drawn_as_a_sentence() -> None:
     comparisons = whole({"guided": [0.9], "margin": [0.8]}, ())
     assert "obustness" not in "".join(write_report(comparisons))

@@ -33,7 +33,7 @@ def ood() -> dict[str, Tensor]:
 
 def test_each_set_is_scored_by_itself(ood: dict[str, Tensor]) -> None:
     reference, query = clusters(120, 0), clusters(60, 1)
-    scores, arrays = ood_scores(reference, query, ood, SPLIT)
+    scores, shown = ood_scores(reference, query, ood, SPLIT)
     distance = torch.cdist(query["embeddings"].double(), reference["embeddings"].double())
     known = distance.min(1).values.numpy()
     for name, points in ood.items():
@@ -45,7 +45,7 @@ def test_each_set_is_scored_by_itself(ood: dict[str, Tensor]) -> None:
     assert 0 < scores["auroc_nn.near"] < scores["auroc_nn.far"] == 1
     wrong = reference["labels"][distance.argmin(1)] != query["labels"]
     risk = [wrong[np.argsort(known)[:n]].double().mean() for n in range(1, 61)]
-    np.testing.assert_allclose(arrays.risk, risk)
+    np.testing.assert_allclose(shown["risk"], risk)
     assert scores["aurc"] == pytest.approx(np.mean(risk))
     assert 0 < scores["eer"] < 0.5
     assert all(math.isfinite(value) for value in scores.values())
@@ -55,26 +55,26 @@ def test_threshold_is_of_validation_images_against_those_learned_from(
     ood: dict[str, Tensor],
 ) -> None:
     reference, query = clusters(120, 0), clusters(60, 1)
-    scores, arrays = ood_scores(reference, query, ood, SPLIT)
+    scores, shown = ood_scores(reference, query, ood, SPLIT)
     learned = reference["embeddings"][:90]
 
     def to_learned(points: Tensor) -> Tensor:
         return torch.cdist(points.double(), learned.double()).min(1).values
 
     threshold = to_learned(reference["embeddings"][90:]).sort().values[28]  # (29 of 30: 95 %)
-    assert arrays.threshold == pytest.approx(float(threshold), abs=1e-6)
+    assert shown["threshold"] == pytest.approx([float(threshold)], abs=1e-6)
     accepted = (to_learned(query["embeddings"]) <= threshold).double().mean()
     assert scores["id_acceptance"] == pytest.approx(float(accepted))
     rejected = (to_learned(ood["near"]) > threshold).double().mean()
-    np.testing.assert_allclose(arrays.known, to_learned(query["embeddings"]), atol=1e-6)
-    np.testing.assert_allclose(arrays.strange["near"], to_learned(ood["near"]), atol=1e-6)
+    np.testing.assert_allclose(shown["known"], to_learned(query["embeddings"]), atol=1e-6)
+    np.testing.assert_allclose(shown["strange.near"], to_learned(ood["near"]), atol=1e-6)
     assert scores["ood_rejection.near"] == pytest.approx(float(rejected))
 
 
 def test_without_validation_images_there_is_no_threshold(ood: dict[str, Tensor]) -> None:
     split = {"train": torch.arange(120), "validation": torch.arange(0)}
-    scores, arrays = ood_scores(clusters(120, 0), clusters(60, 1), ood, split)
-    assert arrays.threshold is None
+    scores, shown = ood_scores(clusters(120, 0), clusters(60, 1), ood, split)
+    assert not len(shown["threshold"])
     assert not {"id_acceptance", "ood_rejection.near"} & set(scores)
     assert "auroc_nn.near" in scores
 

@@ -52,6 +52,14 @@ def test_k_is_one_of_so_many_references(monkeypatch: pytest.MonkeyPatch) -> None
         np.testing.assert_allclose(found["nn"], whole[:, 0], atol=1e-6)
 
 
+def test_of_too_many_dimensions_there_are_distances_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scorer, "MOST_DIMENSIONS", 5)
+    for dimension, names in ((5, {"nn", "knn", "mahalanobis", "relative"}), (6, {"nn", "knn"})):
+        reference = clusters(dimension)
+        found = Scorer(reference, everything(reference))(reference["embeddings"])
+        assert found.scores.keys() == names
+
+
 @pytest.mark.parametrize("parts", [1, 64_000_000])
 @pytest.mark.parametrize("dimension", [1, 2, 6])
 def test_mahalanobis_is_that_of_scikit_learn(

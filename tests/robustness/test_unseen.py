@@ -12,6 +12,8 @@ from torch import Tensor
 from guided_dml.errors import InputError
 from guided_dml.metrics.clustering import nmi
 from guided_dml.metrics.retrieval import retrieval_scores
+from guided_dml.parameters import Parameters
+from guided_dml.pipelines.robustness.nodes import score_unseen
 from guided_dml.robustness import unseen
 from guided_dml.robustness.unseen import (
     draw_episodes,
@@ -94,6 +96,25 @@ def test_shots_are_as_many_as_images_suffice() -> None:
         few_shot_scores(clusters(40, 0, 1), 5, 0)
     with pytest.raises(InputError, match="at least 2 unseen classes; there are 0"):
         few_shot_scores({name: some[:0] for name, some in query.items()}, 5, 0)
+
+
+def test_a_single_unseen_class_has_the_other_scores(
+    parameters: Parameters, warned: list[str]
+) -> None:
+    source = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (60, 1, 8, 8), dtype=torch.uint8, generator=source)
+    shown, asked = (
+        {"images": some, "labels": torch.zeros(20, dtype=torch.int64)}
+        for some in images[20:].split(20)
+    )
+    known = {"embeddings": images[:20].flatten(1), "labels": torch.arange(20) % 2}
+    split = {"train": torch.arange(18), "validation": torch.arange(18, 20)}
+    scores = score_unseen(
+        known, known, shown, asked, split, 5, 0, parameters.evaluation, parameters.compute
+    )
+    assert {"auroc_nn", "recall_at_1"} <= scores.keys()
+    assert not [name for name in scores if name.endswith("shot")]
+    assert warned[0].startswith("left out: few-shot episodes need test images of at least 2")
 
 
 def test_collapsed_embeddings_guess() -> None:

@@ -127,8 +127,20 @@ def workers_of(client: Client) -> int:
 
 
 def _workers(client: Client) -> list[dict[str, Any]]:
-    """Return all workers (by default older versions of Dask tell five)."""
-    return [*client.scheduler_info(n_workers=-1)["workers"].values()]
+    """Return all workers, asked for anew: what a client remembers often lacks them.
+
+    Raises:
+        InputError: The scheduler is gone.
+    """
+    scheduler: Any = client.scheduler
+    try:
+        told = client.sync(scheduler.identity, n_workers=-1)
+    except (AttributeError, OSError, RuntimeError) as error:  # (the client has given it up)
+        raise InputError(
+            "the connection to the Dask scheduler was lost; what has finished is stored, and the "
+            "same command goes on from it"
+        ) from error
+    return [*told["workers"].values()]
 
 
 def each(

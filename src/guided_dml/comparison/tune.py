@@ -79,6 +79,7 @@ def tune(
     """
     if trials < 1:
         raise InputError(f"--trials: {trials} given; at least one is needed")
+    commit = str(git_state(project)["commit"])  # (before hours in which others may follow)
     fixed = merged(
         overrides, {"evaluation": {"split": "validation"}, "tracking": False, "seed": SEED}
     )
@@ -104,7 +105,7 @@ def tune(
                     say(f"trial {trial.number}: {why or score} with {_settings(trial.params)}")
         recipe = {"recipe": shared["recipe"]} if shared["recipe"] else {}
         asked = recipe | overrides
-        settings, found = _best(study, base, asked, str(git_state(project)["commit"]))
+        settings, found = _best(study, base, asked, commit)
     say(f"{method} on {data_set}: {found}, with {_settings(dict(flat(settings)))}")
     file = tuned_file(project, data_set, method)
     kept = "" if replace else why_kept(file, found)

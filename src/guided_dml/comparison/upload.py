@@ -67,8 +67,10 @@ class Uploader:
         key = {"scoreboard": record.id}
         known = self._experiment.find(key)
         uploaded = known.data.metrics if known and known.info.status == "FINISHED" else {}
-        # (a score that was measured anew, on other images or of a network trained anew, is new)
-        new = {name: v for name, v in scores.items() if uploaded.get(metric_name(name)) != v}
+        cost = {name: getattr(record, name) for name in COST}
+        values = scores | cost | {"images_seen": sum(record.images_seen.values())}
+        # (what was measured anew, on other images or of a network trained anew, is new)
+        new = {name: v for name, v in values.items() if uploaded.get(metric_name(name)) != v}
         if not new:
             return
         facts = ("data_set", "protocol", "method", "seed", "data_version", "device", "finished")
@@ -81,7 +83,5 @@ class Uploader:
         parameters = record.parameters.model_dump(exclude_unset=True)
         child = TrackedRun(self._experiment, key, name, tags, parameters)
         child.log_data(record.data_set, record.data_version)
-        cost = {name: getattr(record, name) for name in COST if name not in uploaded}
-        seen = {"images_seen": sum(record.images_seen.values())} if not uploaded else {}
-        child.log_metrics([new | cost | seen])
+        child.log_metrics([new])
         child.finish("FINISHED")

@@ -120,8 +120,11 @@ def compute(
         results = {name: kept.load() for name, kept in runner.results.items()}
         record = _record(planned, parameters, results, made_with | measured)
         if store:
-            # (what was measured of an earlier network is not of this one)
-            shutil.rmtree(Path(project) / SCOREBOARD / planned.id, ignore_errors=True)
+            # (an earlier record first: without one a run that is killed here is stored again from
+            # its checkpoint; and what was measured of an earlier network is not of this one)
+            measured_before = Path(project) / SCOREBOARD / planned.id
+            measured_before.with_name(f"{measured_before.name}.json").unlink(missing_ok=True)
+            shutil.rmtree(measured_before, ignore_errors=True)
             for file in _files(*run):
                 file.unlink(missing_ok=True)
             _store(context.catalog, planned, results, record, weights)

@@ -140,12 +140,12 @@ class NpzImagesDataset(ReadOnlyImages):
 
     def _names(self, array: str, values: np.ndarray) -> np.ndarray:
         """Return values that are whole numbers or text."""
-        if values.dtype.kind == BYTES:
-            with failing_as(f"{self.filepath}: its {array} are bytes, but no UTF-8"):
-                return np.strings.decode(values, "utf-8")
-        if values.dtype.kind not in INTEGERS + TEXT or values.ndim != 1:
+        if values.dtype.kind not in INTEGERS + TEXT + BYTES or values.ndim != 1:
             raise self._refused(
                 f"its {array} are {values.dtype} {values.shape}; a list of whole numbers or of "
                 "text is needed"
             )
+        if values.dtype.kind == BYTES:
+            with failing_as(f"{self.filepath}: its {array} are bytes, but no UTF-8"):
+                return np.strings.decode(values, "utf-8")
         return values

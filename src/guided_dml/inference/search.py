@@ -70,8 +70,9 @@ class Search:
             return np.broadcast_to(np.arange(len(self)), (len(queries), len(self)))
         if self._index is not None:
             far, rows = self._index.search(queries.astype(np.float32), k + SPARE)
+            rounding = 1e-5 * (self._norms.max() + (queries**2).sum(1))  # (of float32)
             # (with one that is farther, all that are equally far as the k-th are there)
-            if (far[:, -1] > far[:, k - 1] * (1 + 1e-5)).all():
+            if (far[:, -1] > far[:, k - 1] + rounding).all():
                 found: NDArray[np.int64] = rows
                 return found
         squares = self._squares(queries)

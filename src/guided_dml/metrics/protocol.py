@@ -22,7 +22,7 @@ def sets_of(
         if not len(split["validation"]):
             raise InputError(
                 "evaluation.split: 'validation' given, but the split holds no validation images; "
-                "data.validation_share has to be above 0"
+                "data.validation_share has to be above 0, and some class of more than 2 images"
             )
         chosen = (split["train"], split["validation"])
         parts = [{key: some[rows] for key, some in train_images.items()} for rows in chosen]

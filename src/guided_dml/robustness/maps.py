@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from guided_dml.errors import InputError
+from guided_dml.inference.plane import principal_plane
 from guided_dml.metrics.neighbours import checked
 from guided_dml.robustness.subpopulation import recall_of_classes
 from guided_dml.seeding import derived_seed
@@ -65,15 +66,10 @@ def map_of_embeddings(reference: Tensor, query: Tensor) -> Map:
     With D > 2 it is that of the first two principal components of the references, the one that
     a run's figures show; with D = 1 all points are on a line.
     """
-    from guided_dml.figures.plane import to_plane
-
-    parts = {"reference": reference, "query": query}
-    sets = {
-        name: {"embeddings": some.cpu().numpy(), "labels": np.zeros(len(some), np.int64)}
-        for name, some in parts.items()
-    }
-    trained, tested = to_plane(sets)
-    return Map(trained.xy, tested.xy)
+    seen = [checked("map", some).cpu().numpy().astype(np.float64) for some in (reference, query)]
+    centre, axes, _ = principal_plane(seen[0])
+    trained, tested = (((some - centre) @ axes).astype(np.float32) for some in seen)
+    return Map(trained, tested)
 
 
 def map_scores(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,31 +17,13 @@ from guided_dml.types import Tensors
 Array = NDArray[np.float64]
 
 
-class OodArrays(NamedTuple):
-    """What figures show of OOD images.
-
-    Attributes:
-        known: float64 ``[Q]``, of each test image the distance to the nearest image that the
-            network learned from.
-        strange: The same of the images of each OOD set, by its name.
-        threshold: On that distance: accepts 95 % of the validation images. None without any.
-        risk: float64 ``[Q]``, the share of wrong answers of 1-NN if only the 1, 2 ... Q nearest
-            test images are answered.
-    """
-
-    known: Array
-    strange: dict[str, Array]
-    threshold: float | None
-    risk: Array
-
-
 def ood_scores(
     reference: Tensors,
     query: Tensors,
     ood: Mapping[str, Tensor],
     split: Tensors,
     head: Tensors | None = None,
-) -> tuple[dict[str, float], OodArrays]:
+) -> tuple[dict[str, float], dict[str, Array]]:
     """Score how well OOD sets are told from the test images, each set by itself.
 
     Args:
@@ -59,7 +40,10 @@ def ood_scores(
         ``ood_rejection.<set>`` of the threshold that accepts 95 % of them, by the distance to
         ``split.train``: what a person can deploy. ``aurc``, the area under the risk-coverage curve
         of 1-NN ordered by ``nn``; ``eer`` and ``fnmr_at_fmr_1`` of query-reference pairs.
-        And what figures need.
+        And for figures: ``known`` ``[Q]`` and ``strange.<set>`` ``[M]``, the distances to the
+        nearest image that the network learned from; ``threshold`` ``[1]`` on them, empty without
+        validation images; ``risk`` ``[Q]``, the share of wrong answers of 1-NN if only the
+        1, 2 ... Q nearest test images are answered.
 
     Raises:
         InputError: A set holds no images, or embeddings do not fit.
@@ -73,16 +57,17 @@ def ood_scores(
     for name, found in strange.items():
         figures = detection_scores(known.scores, found.scores)
         scores |= {f"{figure}.{name}": value for figure, value in figures.items()}
-    threshold = None
+    shown = {"known": known.learned, "threshold": np.empty(0)}
+    shown |= {f"strange.{name}": found.learned for name, found in strange.items()}
     if len(split["validation"]):
         points = reference["embeddings"]
         _, near = distances(points[split["validation"]], points, 1, split["train"])
         threshold = threshold_of(near[:, 0])
+        shown["threshold"] = np.array([threshold])
         scores["id_acceptance"] = float((known.learned <= threshold).mean())
         for name, found in strange.items():
             scores[f"ood_rejection.{name}"] = float((found.learned > threshold).mean())
     answers = reference["labels"].cpu().numpy()[known.neighbours]
     risk = risk_of_coverage(known.scores["nn"], answers != query["labels"].cpu().numpy())
     scores |= {"aurc": float(risk.mean())} | Pairs.of(query, reference).scores()[0]
-    far = {name: found.learned for name, found in strange.items()}
-    return scores, OodArrays(known.learned, far, threshold, risk)
+    return scores, shown | {"risk": risk}

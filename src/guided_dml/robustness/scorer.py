@@ -29,6 +29,9 @@ ROUNDING = 1e-11
 #: References for each neighbour of the score ``knn``.
 REFERENCES_PER_NEIGHBOUR = 1000
 
+#: In more, covariances of 8 D^2 bytes, and several at a time, would not fit into memory.
+MOST_DIMENSIONS = 8192
+
 #: Bytes that a part of the work may take.
 PART_BYTES = 64_000_000
 
@@ -53,9 +56,10 @@ class Scorer:
     ``nn``: L2 distance to the nearest reference; ``knn``: to the k-th, one of a thousand;
     ``mahalanobis``: the squared Mahalanobis distance to the nearest class mean, with one covariance
     within the classes (Lee et al. 2018); ``relative``: minus that under one Gaussian of all
-    references (Ren et al. 2021). With a softmax head ``msp``: one minus the largest probability
-    (Hendrycks and Gimpel 2017; it orders like ``-max p``, but is exact where p is nearly one); and
-    ``energy``: ``-logsumexp`` of the logits (Liu et al. 2020).
+    references (Ren et al. 2021); both in up to :data:`MOST_DIMENSIONS`. With a softmax head
+    ``msp``: one minus the largest probability (Hendrycks and Gimpel 2017; it orders like
+    ``-max p``, but is exact where p is nearly one); and ``energy``: ``-logsumexp`` of the logits
+    (Liu et al. 2020).
     """
 
     def __init__(self, reference: Tensors, learned: Tensor, head: Tensors | None = None) -> None:
@@ -71,7 +75,8 @@ class Scorer:
         others[learned.cpu()] = False
         self._parts = [learned.cpu(), others.nonzero().flatten()]
         self._k = max(1, round(count / REFERENCES_PER_NEIGHBOUR))
-        self._gaussians = Gaussians(self._points, reference["labels"])
+        fits = self._points.shape[1] <= MOST_DIMENSIONS
+        self._gaussians = Gaussians(self._points, reference["labels"]) if fits else None
         self._head = head
 
     def __call__(self, points: Tensor) -> Scored:
@@ -82,7 +87,9 @@ class Scorer:
         rows, near = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
         order = np.lexsort((rows, near), axis=1)
         near, first = np.take_along_axis(near, order, 1), order[:, :1]
-        scores = {"nn": near[:, 0], "knn": near[:, self._k - 1], **self._gaussians(points)}
+        scores = {"nn": near[:, 0], "knn": near[:, self._k - 1]}
+        if self._gaussians:
+            scores |= self._gaussians(points)
         if self._head:
             scores |= _softmax_scores(points, self._head)
         return Scored(scores, np.take_along_axis(rows, first, 1)[:, 0], found[0][1][:, 0])

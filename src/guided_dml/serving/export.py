@@ -9,7 +9,7 @@ from kedro.io import CatalogProtocol
 
 from guided_dml.errors import InputError, one_of
 from guided_dml.inference.predictor import PARTS
-from guided_dml.lineage import Versioned, made_from, stored_file, stored_versions
+from guided_dml.lineage import made_from, stored_file, stored_versions
 from guided_dml.methods import pipeline_of
 
 Catalog = CatalogProtocol[Any, Any]
@@ -36,7 +36,7 @@ def find_export(catalog: Catalog, data_set: str, method: str, version: str | Non
         InputError: There is none; says what is missing.
     """
     remedy = f"kedro run --env {data_set} --pipelines={pipeline_of(method, 'export')}"
-    model = _dataset(catalog, f"{method}.model")
+    model = catalog[f"{method}.model"]
     stored = stored_versions(model)
     if version is not None and version not in stored:
         raise InputError(
@@ -56,18 +56,13 @@ def find_export(catalog: Catalog, data_set: str, method: str, version: str | Non
     )
 
 
-def _dataset(catalog: Catalog, name: str) -> Versioned:
-    dataset: Versioned = catalog[name]
-    return dataset
-
-
 def _files(catalog: Catalog, method: str, model: Path) -> tuple[dict[str, Path], list[str]]:
     """Return the files of an export by their parts' names, and the names of those missing."""
     names = [f"{method}.{part}" for part in PARTS]
-    found = made_from(model, {name: _dataset(catalog, name) for name in names})
+    found = made_from(model, {name: catalog[name] for name in names})
     files = {name.partition(".")[2]: path for name, path in found.items()}
     if "gallery" in files:  # (saved by the same step, of which nothing is made)
-        thumbnails = _dataset(catalog, f"{method}.gallery_images")
+        thumbnails = catalog[f"{method}.gallery_images"]
         place = stored_file(thumbnails, files["gallery"].parent.name)
         files |= {"gallery_images": place} if place.exists() else {}
     return files, [part for part in (*PARTS, "gallery_images") if part not in files]

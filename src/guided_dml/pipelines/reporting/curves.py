@@ -45,7 +45,11 @@ def severity_lines(comparisons: Sequence[Comparison]) -> list[Lines]:
 def shift_lines(comparisons: Sequence[Comparison]) -> list[Lines]:
     """Return Recall@1 of clean and of corrupted images."""
     scores = [CLEAN, "corrupted_recall_at_1"]
-    return _lines(comparisons, "corruptions", lambda _: {"": scores}, lambda _: [0, 1])
+
+    def panels(measured: MeasuredSet) -> Panels:  # (families that all stand apart have no mean)
+        return {"": scores} if scores[1] in measured.scores("corruptions") else {}
+
+    return _lines(comparisons, "corruptions", panels, lambda _: [0, 1])
 
 
 def few_shot_lines(comparisons: Sequence[Comparison]) -> list[Lines]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from guided_dml.blocks import ComputeParameters, EvaluationParameters
+from guided_dml.errors import InputError
 from guided_dml.inference.card import Card
 from guided_dml.types import Tensors
 
@@ -92,21 +93,12 @@ def score_ood(
     split: Tensors,
     head: Tensors | None = None,
 ) -> tuple[Scores, Tensors]:
-    """Score how well OOD images are told from test images.
-
-    Returns:
-        The scores; and for figures the distances to the nearest image that was learned from, of
-        the ``known`` and of each ``strange.<set>``, the ``threshold`` (empty: there is none), and
-        the ``risk``.
-    """
+    """Return what :func:`guided_dml.robustness.ood.ood_scores` finds."""
     import torch
 
     from guided_dml.robustness.ood import ood_scores
 
-    scores, arrays = ood_scores(reference_embeddings, query_embeddings, ood_embeddings, split, head)
-    threshold = [] if arrays.threshold is None else [arrays.threshold]
-    shown = {"known": arrays.known, "risk": arrays.risk, "threshold": threshold}
-    shown |= {f"strange.{name}": values for name, values in arrays.strange.items()}
+    scores, shown = ood_scores(reference_embeddings, query_embeddings, ood_embeddings, split, head)
     return scores, {name: torch.tensor(values) for name, values in shown.items()}
 
 
@@ -223,8 +215,10 @@ def score_unseen(
         for part in (unseen_train_images, unseen_test_images)
     )
     known = (reference_embeddings, query_embeddings)
-    return (
-        open_set_scores(*known, query["embeddings"], split, head)
-        | unseen_retrieval_scores(reference, query, split_seed)
-        | few_shot_scores(query, episodes, split_seed)
-    )
+    scores = open_set_scores(*known, query["embeddings"], split, head)
+    scores |= unseen_retrieval_scores(reference, query, split_seed)
+    try:
+        return scores | few_shot_scores(query, episodes, split_seed)
+    except InputError as error:  # (one class, or of too few images: the other scores are known)
+        logger.warning("left out: %s", error)
+        return scores
