@@ -23,6 +23,11 @@ def test_anchors_stand_one_margin_apart(classes: int, dimension: int) -> None:
         torch.testing.assert_close(found.norm(dim=1), torch.full((classes,), radius))
 
 
+def test_anchors_that_can_be_all_equally_far_apart_are() -> None:
+    found = torch.pdist(anchor_points(10, 16, 3.0, 0))
+    torch.testing.assert_close(found, torch.full((45,), 3.0), rtol=1e-3, atol=0)
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_loss_is_the_distance_to_the_point_of_the_class(

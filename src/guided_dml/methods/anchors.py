@@ -66,7 +66,7 @@ def anchor_points(classes: int, dimension: int, margin: float, seed: int) -> Ten
         points = normalize(torch.randn(classes, dimension, generator=source), dim=1)
         for _ in range(200):  # (each away from all, the near ones most)
             between = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
-            near = 1 / (between**3 + 1e-6)
+            near = (1 / (between**3 + 1e-6)).fill_diagonal_(0)
             push = near.sum(1, keepdim=True) * points - near @ points
             points = normalize(points + push / classes, dim=1)
     return points.float() * (margin / torch.pdist(points.float()).min())
