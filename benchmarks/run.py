@@ -78,7 +78,8 @@ def main() -> None:
         measure: Callable[[], str] = import_module(f"parts.{part}").measure
         text = measure()
         print(text, flush=True)
-        write(part, text, origin)
+        if "\n\nNot measured" not in text:  # (what was measured elsewhere stays on the page)
+            write(part, text, origin)
 
 
 if __name__ == "__main__":

@@ -90,9 +90,11 @@ def _complaint(item: dict[str, Any]) -> str:
         *parents, last = item["loc"]
         known = list(_block_at(parents).model_fields)
         close = get_close_matches(str(last), known, n=1)
-        hint = f"did you mean {'.'.join([*map(str, parents), close[0]])}? " if close else ""
-        if not parents and isinstance(item["input"], dict):
-            hint += f"a method's block needs its file methods/{last}.py; "
+        hint = ""
+        if close:
+            hint = f"did you mean {'.'.join([*map(str, parents), close[0]])}? "
+        elif not parents and isinstance(item["input"], dict):
+            hint = f"a method's block needs its file methods/{last}.py; "
         return f"{name}: there is no such parameter; {hint}known here: {one_of(known)}"
     if item["type"] == "missing":
         return f"{name}: missing"
