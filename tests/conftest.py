@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import matplotlib as mpl
 import numpy as np
@@ -111,9 +112,11 @@ def scheduler() -> Iterator[str]:
     """The address of a running Dask cluster; its one worker imports everything once."""
     from distributed import LocalCluster
 
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
-    ) as cluster:
+    with patch.dict(os.environ):  # (Dask sets its workers' variables in this process as well)
+        cluster = LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
+        )
+    with cluster:
         yield cluster.scheduler_address
 
 
@@ -143,6 +146,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     # (a command would end the process of the tests)
     monkeypatch.setattr("guided_dml.cli.end_on_interrupt", lambda: None)
+    monkeypatch.setattr("guided_dml.serving.server.end_at_once", lambda: None)
     return place
 
 

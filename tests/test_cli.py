@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -180,18 +179,11 @@ def test_a_broken_image_is_named(project: Path) -> None:
     assert not list(project.glob("data/03_primary/**/*.safetensors"))
 
 
-def wait_for(path: Path, pattern: str) -> None:
-    deadline = time.monotonic() + 120
-    while not list(path.glob(pattern)):
-        assert time.monotonic() < deadline, f"{pattern} did not appear"
-        time.sleep(0.05)
-
-
 def test_ctrl_c_ends_the_run_plainly_and_marks_it_killed(project: Path) -> None:
     options = ("--params", f"{TINY},gemini.epochs=100000")
     with Command(project, "kedro", "run", *options) as command:
-        wait_for(project, "data/05_model_input/digits/triplets.safetensors/*/triplets*")
-        wait_for(project, "mlruns/mlflow.db")
+        command.wait_for("data/05_model_input/digits/triplets.safetensors/*/triplets*")
+        command.wait_for("mlruns/mlflow.db")
         os.kill(command.pid or 0, signal.SIGINT)
         command.join(60)
     assert command.exitcode == 130

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from guided_dml.errors import InputError
-from guided_dml.lineage import FILE, check_fit, record
+from guided_dml.lineage import FILE, check_fit, is_made_with, record
 
 
 def store(
@@ -142,3 +142,20 @@ def test_a_damaged_file_is_told_as_such_and_nothing_else(tmp_path: Path, name: s
         check(cut, made)
     words = f"{name} (v2) is damaged; remove {cut.parent}, or make {name} anew (pipeline steps)"
     assert str(error.value) == words
+
+
+def test_flip_averaging_of_a_network_stands_and_that_of_embeddings_has_to_fit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made, now = ({"evaluation.flip_average": value} for value in (False, True))
+    weights = store(tmp_path, "guided.weights", "v1", "w", **made)
+    check(weights, **now)
+    (told,) = caplog.messages
+    assert told.startswith("what is stored has evaluation.flip_average=false; this counts")
+    check_fit({"guided.weights": weights}, {"guided.weights": []}, now, evaluates=True)
+    assert len(caplog.messages) == 1
+    assert is_made_with("guided.weights", weights, now)
+    embedded = store(tmp_path, "guided.query_embeddings", "v1", "e", **made)
+    assert not is_made_with("guided.query_embeddings", embedded, now)
+    with pytest.raises(InputError, match=r"flip_average=false, now it is true"):
+        check(embedded, **now)

@@ -10,6 +10,7 @@ import os
 import runpy
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -49,6 +50,14 @@ class Command(ForkServerProcess):
         super().__init__()
         self.project, self.command, self.first = project, [module, *arguments], first
         self.output = project / f"{self.name}.txt"
+
+    def wait_for(self, pattern: str) -> None:
+        """Wait until the project has a file of this pattern."""
+        deadline = time.monotonic() + 240
+        while not list(self.project.glob(pattern)):
+            assert self.is_alive(), self.said()
+            assert time.monotonic() < deadline, f"{pattern} did not appear"
+            time.sleep(0.05)
 
     def run(self) -> None:
         """Run the module as the main program, its output in a file."""

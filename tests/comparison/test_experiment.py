@@ -6,18 +6,18 @@ import json
 import os
 import signal
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import scoreboard
 from conftest import SMALL, checkpoint_every_epoch, kedro, tracked_runs
 from guided_dml import mlflow_store
-from guided_dml.comparison.experiment import Progress, compare
-from guided_dml.comparison.plan import plan_data_set
-from guided_dml.comparison.records import SCOREBOARD, RunRecord
+from guided_dml.comparison.experiment import How, Progress, _missing, compare
+from guided_dml.comparison.plan import Plan, PlannedRun, plan_data_set
+from guided_dml.comparison.records import SCOREBOARD, About, RunRecord
 from guided_dml.comparison.sessions import merged
 from guided_dml.comparison.upload import Uploader
 from guided_dml.mlflow_store import open_experiment
@@ -341,14 +341,6 @@ def workers_of(process: Command) -> list[int]:
     ]
 
 
-def wait_for(project: Path, pattern: str, process: Command) -> None:
-    deadline = time.monotonic() + 240
-    while not list(project.glob(pattern)):
-        assert process.is_alive(), process.said()
-        assert time.monotonic() < deadline, f"{pattern} did not appear"
-        time.sleep(0.05)
-
-
 LONG = f"{TINY},student.epochs=60"
 
 
@@ -361,14 +353,14 @@ def test_a_killed_worker_and_ctrl_c_lose_only_what_was_under_way(
     options = ("compare", *what, "--params", LONG)
     checkpoint = "data/06_models/digits/checkpoints/*.safetensors"
     with Command(project, "kedro", *options, "--workers", "1") as process:
-        wait_for(project, checkpoint, process)
+        process.wait_for(checkpoint)
         (worker,) = workers_of(process)
         os.kill(worker, signal.SIGKILL)
-        wait_for(project, f"{SCOREBOARD}/digits/equal/softmax/*/seed_0.json", process)
+        process.wait_for(f"{SCOREBOARD}/digits/equal/softmax/*/seed_0.json")
         first = score_files(project)["softmax seed_0"]
         done = first.stat().st_mtime_ns
         assert json.loads(first.read_text())["resumed"]
-        wait_for(project, checkpoint, process)
+        process.wait_for(checkpoint)
         os.killpg(process.pid or 0, signal.SIGINT)
         process.join(60)
     assert process.exitcode == 130
@@ -399,3 +391,32 @@ def test_two_comparisons_at_once_share_a_scoreboard(project: Path, scheduler: st
     assert len(score_files(project)) == 2
     for path in score_files(project).values():
         json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_run_without_its_whole_network_is_told_and_run_anew_on_demand(
+    tmp_path: Path, damaged: bool
+) -> None:
+    about = About.model_validate(scoreboard.about(robustness={"maps": "k1"}))
+    key = about.settings["softmax"]
+    planned = PlannedRun("digits", about.id, "equal", "softmax", 0, key, "d1", {}, "", "")
+    scoreboard.write_json(tmp_path, "scoreboard", planned.id, scoreboard.run("softmax"))
+    if damaged:
+        file = tmp_path / SCOREBOARD.parent / f"embeddings/{planned.id}.safetensors"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"half a file")
+    plan, said = Plan([planned], about, tracking=False), list[str]()
+
+    def left(refresh: bool) -> tuple[list[PlannedRun], Progress]:
+        progress = Progress(tmp_path, {about.id: plan}, {about.id: Uploader(tmp_path, plan)})
+        how = How(None, None, refresh, weights=True, modules=[] if damaged else ["maps"])
+        return _missing(progress, how, said.append), progress
+
+    missing, progress = left(refresh=False)
+    assert (missing, progress.finished) == ([], [planned])
+    files = "with damaged files of their networks or embeddings"
+    why = files if damaged else "without a whole network to be measured"
+    told = f"1 finished run {why}: digits softmax 0; --refresh runs them anew"
+    assert said == ["1 run: 1 finished before, 0 to do", told]
+    assert len(progress.failed) == (not damaged)
+    assert left(refresh=True)[0] == [planned]

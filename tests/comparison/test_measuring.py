@@ -16,7 +16,7 @@ from guided_dml.comparison.measurements import steps_of
 from guided_dml.comparison.measuring import measure, measurements
 from guided_dml.comparison.plan import PlannedRun, plan_data_set
 from guided_dml.comparison.records import SCOREBOARD
-from guided_dml.comparison.worker import has_damaged_files, has_network
+from guided_dml.comparison.worker import compute, has_damaged_files, has_network
 from guided_dml.errors import InputError
 from guided_dml.parameters import Parameters
 
@@ -103,6 +103,11 @@ def test_nothing_is_measured_with_another_configuration_than_was_planned(
         conf.write("robustness: {queries: 12}\n")
     with pytest.raises(InputError, match="configured differently here than where it was planned"):
         measure(str(project), job)
+    monkeypatch.setattr("guided_dml.comparison.worker.quiet", lambda: None)
+    with (project / "conf/digits/parameters.yml").open("a") as conf:
+        conf.write("student: {momentum: 0.3}\n")
+    with pytest.raises(InputError, match="configured differently here than where it was planned"):
+        compute(str(project), plan.runs[0])
     assert not list((project / SCOREBOARD).rglob("*.json"))
 
 

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
-from PIL import Image
 
 from guided_dml.figures.curves import loss_figure
 from guided_dml.figures.plane import Points, to_plane
@@ -24,6 +22,7 @@ from guided_dml.figures.side_by_side import MapRow, embedding_grid
 from guided_dml.figures.style import run_title, short
 from guided_dml.types import LabelledImages
 from names import NAMES
+from pixels import drawn
 
 HISTORY = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "learning_rate": [0.1, 0.05]})
 
@@ -39,12 +38,6 @@ def points(images: LabelledImages) -> list[Points]:
     xy = rng.normal(size=(15, 2)).astype(np.float32)
     arrays: dict[str, Any] = {"embeddings": xy, "labels": images.labels}
     return to_plane({"training images": arrays, "test images": arrays}, most=100)
-
-
-def drawn(figure: Figure) -> np.ndarray:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=50)
-    return np.asarray(Image.open(buffer))
 
 
 def test_embedding_figure_has_a_panel_a_set_and_a_legend(

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from PIL import Image
 
 from guided_dml.figures.corruption_sheet import DPI, TILE, corruption_sheet
+from pixels import drawn
 
 TITLES = {"jpeg": "JPEG", "fog": "Fog", "shift": "Shift"}
 
@@ -18,12 +16,6 @@ def made(shape: tuple[int, ...], count: int) -> tuple[np.ndarray, dict[str, np.n
     names = ["shift.2", "jpeg.3", "shift.1", "jpeg.1", "jpeg.2", "shift.3"]
     clean, *others = rng.integers(0, 255, (7, count, *shape), np.uint8)
     return clean, dict(zip(names, others, strict=True))
-
-
-def drawn(figure: Figure) -> np.ndarray:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=DPI)
-    return np.asarray(Image.open(buffer).convert("RGB"))
 
 
 def tile(pixels: np.ndarray, figure: Figure, number: int, row: int, column: int) -> np.ndarray:
@@ -38,7 +30,7 @@ def tile(pixels: np.ndarray, figure: Figure, number: int, row: int, column: int)
 def test_each_tile_is_at_its_place_and_its_pixels_are_squares(channels: int) -> None:
     clean, corrupted = made((channels, 8, 8), 2)
     figure = corruption_sheet(clean, corrupted, TITLES, "a heading")
-    pixels = drawn(figure)
+    pixels = drawn(figure, DPI)
     for number in range(2):
         for row, family in enumerate(["jpeg", "shift"]):
             rows = [clean, *(corrupted[f"{family}.{severity}"] for severity in (1, 2, 3))]

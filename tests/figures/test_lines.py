@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import io
 import math
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
-from matplotlib.figure import Figure
-from PIL import Image
 
 from guided_dml.figures.lines import (
     Lines,
@@ -18,6 +15,7 @@ from guided_dml.figures.lines import (
     shift_figure,
 )
 from guided_dml.figures.side_by_side import NO_METHOD, method_colour
+from pixels import drawn
 
 
 def lines(means: Any, half: float = 0.01, **of: Any) -> Lines:
@@ -33,12 +31,6 @@ def lines(means: Any, half: float = 0.01, **of: Any) -> Lines:
         "panels": [f"family {i}" for i in range(array.shape[1])],
     }
     return Lines(means=array, half_widths=half_widths, **(values | of))
-
-
-def drawn(figure: Figure) -> np.ndarray:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=40)
-    return np.asarray(Image.open(buffer))
 
 
 def upper_edge(band: PolyCollection) -> float:
@@ -98,7 +90,10 @@ def test_few_shots_are_marked_and_evenly_far_for_each_doubling() -> None:
 def test_scores_of_zero_and_one_and_single_runs_can_be_drawn(value: float) -> None:
     one = lines(np.full((2, 1, 2), value), half=math.nan)
     for draw in (severity_figure, shift_figure, few_shot_figure):
-        assert drawn(draw([one], "a heading")).std() > 0
+        figure = draw([one], "a heading")
+        low, high = figure.axes[0].get_ylim()
+        assert low < 100 * value < high
+        assert drawn(figure).std() > 0
 
 
 def test_raw_pixels_have_a_colour_of_their_own_and_a_note_is_a_sentence() -> None:

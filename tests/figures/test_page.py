@@ -8,13 +8,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
+from guided_dml.blocks import PageParameters
 from guided_dml.errors import InputError
 from guided_dml.figures.page import Choice, Group, Neighbours, PointImages, map_page
 from guided_dml.figures.plane import Points, to_plane
 from guided_dml.figures.thumbnails import thumbnails
+from guided_dml.pipelines.evaluation.nodes import write_embedding_page
 from guided_dml.types import LabelledImages
 
 
@@ -198,3 +202,33 @@ def test_a_set_without_images_is_refused() -> None:
     )
     with pytest.raises(InputError, match="new images: there is no image to draw"):
         one_page(Choice(none), ["a"])
+
+
+def test_a_query_brings_its_nearest_references_and_a_flag_where_the_first_is_wrong() -> None:
+    reference = {
+        "embeddings": torch.tensor([[0.0, 0], [1, 0], [9, 9]]),
+        "labels": torch.tensor([0, 1, 1]),
+    }
+    query = {"embeddings": torch.tensor([[0, 0.5], [9, 8]]), "labels": torch.tensor([0, 0])}
+    train, test = (
+        {"images": torch.zeros(len(some["labels"]), 1, 4, 4).byte(), "labels": some["labels"]}
+        for some in (reference, query)
+    )
+    names = {"train": ["r0", "r1", "r2"], "test": ["q0", "q1"]}
+    what: Any = (
+        names,
+        {},
+        ["a", "b"],
+        "test",
+        pd.DataFrame(),
+        "guided on digits",
+        PageParameters(),
+    )
+    content = content_of(write_embedding_page(reference, query, train, test, *what))
+    queries = content["groups"][0]["sets"][1]
+    (flag,), near = queries["flags"], queries["neighbours"]
+    assert flag["name"] == "nearest image is of another class"
+    bits = np.unpackbits(numbers(content, flag["bits"]), bitorder="little")
+    assert bits[:2].tolist() == [0, 1]
+    assert numbers(content, near["rows"]).tolist() == [0, 1, 2, 2, 1, 0]
+    assert numbers(content, near["distances"])[[0, 3]].tolist() == [0.5, 1.0]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import replace
 from typing import Any
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
-from PIL import Image
 
 from guided_dml.figures.plane import Points, to_plane
 from guided_dml.figures.side_by_side import (
@@ -19,6 +17,7 @@ from guided_dml.figures.side_by_side import (
     embedding_grid,
     scores_figure,
 )
+from pixels import drawn
 
 
 def panel(title: str, means: list[list[float]], half: float = 0.01, **of: Any) -> Methods:
@@ -32,12 +31,6 @@ def panel(title: str, means: list[list[float]], half: float = 0.01, **of: Any) -
     return Methods(
         title, scores=["Recall@1", "MAP@R"], means=array, half_widths=array * 0 + half, **values
     )
-
-
-def drawn(figure: Figure) -> np.ndarray:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=50)
-    return np.asarray(Image.open(buffer))
 
 
 def test_bars_end_at_the_means_and_say_where_the_axis_begins() -> None:

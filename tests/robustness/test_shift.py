@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from cards import card_of
 from guided_dml.metrics.retrieval import retrieval_scores
+from guided_dml.parameters import Parameters
+from guided_dml.pipelines.robustness.nodes import score_corruptions
 from guided_dml.robustness.pairs import Pairs
 from guided_dml.robustness.shift import corruption_scores, domain_scores, headline_families
 
@@ -162,3 +165,21 @@ def test_another_domain_is_scored_against_the_same_references() -> None:
     assert found["domain_recall_at_1"] == expected["recall_at_1"] < 1
     assert found["domain_map_at_r"] == expected["map_at_r"]
     assert np.isfinite(list(found.values())).all()
+
+
+def test_the_shift_of_a_networks_own_training_counts_and_another_domain_is_scored(
+    parameters: Parameters,
+) -> None:
+    source, labels = torch.Generator().manual_seed(0), torch.arange(40) % 2
+    images = torch.randint(0, 256, (40, 1, 4, 4), dtype=torch.uint8, generator=source)
+    pixels = {"embeddings": images.flatten(1), "labels": labels}
+    rows = torch.arange(10, 20)  # (turned: each looks like one of the other class)
+    corrupted = {"rows": rows, "rotate.1": images[rows + 1], "shift.1": images[rows]}
+    domain = {"images": images[:4], "labels": labels[:4]}
+    student = parameters.student.model_copy(update={"shift": 2})
+    card = card_of({}, student, {"mean": [0.0], "std": [1.0]})
+    given = (pixels, pixels, corrupted, domain, 0, parameters.evaluation, parameters.compute)
+    own, raw = (score_corruptions(*given, card=one) for one in (card, None))
+    assert (own["recall_at_1.rotate.1"], own["recall_at_1.shift.1"]) == (0, 1)
+    assert (own["corrupted_recall_at_1"], raw["corrupted_recall_at_1"]) == (0, 0.5)
+    assert own["domain_recall_at_1"] == 1

@@ -21,6 +21,7 @@ from uvicorn import Config, Server
 
 from conftest import kedro
 from guided_dml.figures.style import visible
+from guided_dml.serving import guard
 from guided_dml.serving.app import create_app
 from guided_dml.serving.guard import BYTES
 from guided_dml.serving.model import ServedModel
@@ -197,3 +198,15 @@ def test_any_names_are_shown_as_they_are(port: int, browser: Any) -> None:
     for name, text in zip(names, shown, strict=True):
         assert text.split() == visible(name).split() or ("\\u" in text and not name.isprintable())
     assert browser.get_log("browser") == []
+
+
+def test_a_body_that_does_not_come_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "SECONDS", 0.05)
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n"
+        connection.sendall(head + b"half")
+        while b"}" not in answer and (part := connection.recv(1000)):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"did not come within 0.05 s" in answer

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from guided_dml.blocks import StudentParameters
 from guided_dml.models.layers import Convolution3x3
 from guided_dml.parameters import Parameters
 from guided_dml.seeding import generator
+from guided_dml.training import checkpoints
 from guided_dml.training.batches import ImageBatch, RandomBatches
 from guided_dml.training.checkpoints import Checkpoint, CheckpointStore, fingerprint
 from guided_dml.training.fit import fit
@@ -170,3 +173,42 @@ def test_checkpoints_are_not_written_more_often_than_the_interval(
     assert not (tmp_path / "checkpoints").exists()  # (only the last epoch's is always written)
     train(parameters.student, store.of("x"))
     assert len(list((tmp_path / "checkpoints").glob("*.safetensors"))) == 1
+
+
+def test_a_checkpoint_is_of_one_code_and_of_one_version_of_the_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def path() -> Path:
+        return CheckpointStore(tmp_path).of("x", 1).path
+
+    before, code, package = (
+        path(),
+        checkpoints._source_code(),
+        Path(checkpoints.__file__).parents[1],
+    )
+    assert path() == before
+    folders = ("methods/guided", "models/gemini", "training/fit", "pipelines/gemini/nodes")
+    for part in ("losses", "seeding", *folders):
+        assert (package / f"{part}.py").read_text("utf-8") in code
+    for what, other in (("_source_code", lambda: code + "#"), ("version", lambda _: "99")):
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoints, what, other)
+            assert path() != before
+
+
+def test_a_full_disk_costs_the_checkpoints_and_not_the_training(
+    parameters: Parameters, tmp_path: Path, warned: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = parameters.student.model_copy(update={"epochs": 2})
+    expected, history, _ = train(settings, None)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        state, its_history, _ = train(settings, CheckpointStore(tmp_path, interval=0).of("x"))
+    assert its_history.equals(history)
+    assert all(state[name].equal(value) for name, value in expected.items())
+    assert ["no checkpoint could be written" in told for told in warned] == [True, True]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

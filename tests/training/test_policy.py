@@ -114,13 +114,19 @@ def test_a_missing_gpu_is_named() -> None:
     assert policy("auto").device.type == "cpu"
 
 
-def test_switches_are_put_back() -> None:
-    before = torch.backends.cudnn.benchmark
-    with policy(deterministic=True).active():
-        assert torch.are_deterministic_algorithms_enabled()
-        assert not torch.backends.cudnn.benchmark
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_switches_are_put_back(deterministic: bool) -> None:
+    backends: Any = torch.backends
+    cudnn, matmul = backends.cudnn, backends.cuda.matmul
+    switches = [(cudnn, "deterministic"), (cudnn, "benchmark")]
+    switches += [(cudnn.conv, "fp32_precision"), (matmul, "fp32_precision")]
+    before = [getattr(*switch) for switch in switches]
+    with policy(deterministic=deterministic).active():
+        assert torch.are_deterministic_algorithms_enabled() is deterministic
+        found = [getattr(*switch) for switch in switches]
+        assert found == [deterministic, not deterministic, "ieee", "ieee"]
     assert not torch.are_deterministic_algorithms_enabled()
-    assert torch.backends.cudnn.benchmark == before
+    assert [getattr(*switch) for switch in switches] == before
 
 
 @pytest.mark.parametrize("device", DEVICES)
