@@ -185,6 +185,7 @@ def test_bad_input_is_one_message(project: Path, arguments: list[str], words: st
     assert result.exit_code == 1
     assert f"Error: {words}" in result.stderr
     assert "Traceback" not in result.stderr
+    assert not list((project / "data").iterdir())
 
 
 def test_every_method_has_ranges_within_what_its_parameters_allow(

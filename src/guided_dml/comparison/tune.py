@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from guided_dml.comparison.cluster import cluster, each, reason
 from guided_dml.comparison.plan import PlannedRun, plan_data_set
 from guided_dml.comparison.records import settings_key
-from guided_dml.comparison.sessions import Nested, merged
+from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.tuned import Found, tuned_file, why_kept, write_tuned
 from guided_dml.comparison.worker import compute
 from guided_dml.databases import alive, sqlite_url
@@ -83,10 +83,12 @@ def tune(
     fixed = merged(
         overrides, {"evaluation": {"split": "validation"}, "tracking": False, "seed": SEED}
     )
+    with session(project, data_set, fixed) as (_, context):  # (before anything is prepared)
+        known = validated(context.config_loader["parameters"]).model_dump()
+    ranges = _ranges(known, method)
+    _check_left_free(ranges, overrides)
     plan = plan_data_set(project, data_set, "equal", [method], 1, fixed)
     base, shared = plan.runs[0], plan.about.parameters.model_dump()
-    ranges = _ranges(shared, method)
-    _check_left_free(ranges, overrides)
     base = base._replace(seed=SEED, parameters=merged(base.parameters, fixed))
     with _database_errors_shown_plainly():
         study = _study(project, f"{data_set} {method} {base.settings}")
