@@ -271,3 +271,11 @@ def test_a_session_stores_and_says_what_it_found(project: Path, caplog: Any) -> 
     assert re.search(rf"\n +{scores['label_issues']}  likely wrong labels", said)
     assert said.endswith("audit_page.html")
     assert not list(project.glob("data/06_models/digits/checkpoints/*.safetensors"))
+
+
+def test_folds_may_be_more_than_the_test_images(
+    data: dict[str, Any], parameters: Parameters
+) -> None:
+    alone = {name: values[:1] for name, values in data["test"].items()}
+    found = voters(data | {"test": alone}, parameters, "softmax")
+    assert found["by_features"].shape == (len(data["train"]["labels"]) + 1, 5)

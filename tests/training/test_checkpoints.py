@@ -18,6 +18,7 @@ from guided_dml.training import checkpoints
 from guided_dml.training.batches import ImageBatch, RandomBatches
 from guided_dml.training.checkpoints import Checkpoint, CheckpointStore, fingerprint
 from guided_dml.training.fit import fit
+from guided_dml.training.optimiser import optimiser_of
 from guided_dml.training.policy import Policy
 
 CPU = torch.device("cpu")
@@ -194,6 +195,20 @@ def test_a_checkpoint_is_of_one_code_and_of_one_version_of_the_libraries(
         with monkeypatch.context() as patch:
             patch.setattr(checkpoints, what, other)
             assert path() != before
+
+
+def test_a_layer_that_stands_in_two_places_is_stored_and_restored(
+    parameters: Parameters, tmp_path: Path
+) -> None:
+    layer = nn.Linear(2, 2)
+    network = nn.Sequential(layer, nn.ReLU(), layer)
+    checkpoint = CheckpointStore(tmp_path).of("x")
+    optimiser = optimiser_of(network, parameters.student, "student")
+    checkpoint.save_if_due(network, optimiser, None, [[1, 0.5]], last=True)
+    stored = layer.weight.detach().clone()
+    layer.weight.data.zero_()
+    assert checkpoint.restore(network, optimiser, None) == [[1, 0.5]]
+    assert layer.weight.equal(stored)
 
 
 def test_a_full_disk_costs_the_checkpoints_and_not_the_training(

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from guided_dml.blocks import BACKBONES
 from guided_dml.models.backbones import build_embedder
 from guided_dml.models.gemini import Gemini
 from guided_dml.parameters import Parameters
@@ -44,6 +45,24 @@ def test_batch_statistics_are_those_of_consecutive_thirtieths(
     torch.testing.assert_close(published, by_hand.cpu())
     plain = embed(model, images, policy, batch_size=64)
     assert not torch.allclose(published, plain, atol=1e-3)
+
+
+def test_batch_statistics_leave_dropout_alone(images: DeviceImages, policy: Policy) -> None:
+    model = policy.place(nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(), nn.Flatten()))
+    embeddings = embed(model, images, policy, batch_size=64, batch_statistics=True)
+    assert (embeddings != 0).all()
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("batch_statistics", [True, False])
+def test_no_images_have_embeddings_of_their_dimension(
+    parameters: Parameters, policy: Policy, backbone: str, batch_statistics: bool
+) -> None:
+    student = parameters.student.model_copy(update={"backbone": backbone})
+    model = policy.place(build_embedder(0, (1, 16, 16), student))
+    none = DeviceImages(torch.zeros(0, 1, 16, 16, dtype=torch.uint8), None, policy.device)
+    found = embed(model, none, policy, batch_size=64, batch_statistics=batch_statistics)
+    assert found.shape == (0, 2)
 
 
 def test_teacher_embeds_the_asked_images_in_their_order(

@@ -51,6 +51,18 @@ def test_all_directions_of_a_matrix_get_about_one_length(
     assert projected.abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_streams_that_wait_for_their_first_image_train(parameters: Parameters, device: str) -> None:
+    streams = nn.ModuleList(nn.Linear(2, 1, bias=False) for _ in range(2)).to(device)
+    gemini = parameters.gemini.model_copy(update={"momentum": 0.9})
+    optimiser, before = optimiser_of(streams, gemini, "gemini"), [s.weight.clone() for s in streams]
+    for visited in (streams[:1], streams):
+        optimiser.zero_grad()
+        sum(stream(torch.ones(1, 2, device=device)).sum() for stream in visited).backward()
+        optimiser.step()
+    assert all(not stream.weight.equal(was) for stream, was in zip(streams, before, strict=True))
+
+
 def test_muon_trains_the_convolutions_and_sgd_the_rest(parameters: Parameters) -> None:
     model, plain = network(), network()
     muon = settings(parameters, muon_learning_rate=0.2, learning_rate=0.1, momentum=0.5)

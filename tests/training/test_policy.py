@@ -129,6 +129,21 @@ def test_switches_are_put_back(deterministic: bool) -> None:
     assert [getattr(*switch) for switch in switches] == before
 
 
+def test_what_cannot_be_deterministic_is_told() -> None:
+    values = torch.zeros(3)
+    with (
+        pytest.raises(
+            InputError,
+            match=r"compute\.deterministic: true given, but put_ does not have a deterministic implementation; give false",
+        ),
+        policy(deterministic=True).active(),
+    ):
+        values.put_(torch.tensor([0, 1]), torch.ones(2))
+    assert not torch.are_deterministic_algorithms_enabled()
+    with pytest.raises(RuntimeError, match="shape"), policy().active():
+        values.view(2)
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
 def test_the_precision_reaches_the_forward_pass(device: str, precision: str) -> None:

@@ -110,10 +110,10 @@ class OnGpu:
 
     def __init__(self, reference: Tensor) -> None:
         """Centre the references, ``[N, D]``, and square their lengths."""
-        doubles = reference.double()
-        self._centre = doubles.mean(0)
-        self._points = doubles - self._centre
-        self._norms = self._points.square().sum(1)
+        self._points = reference.double()  # (one copy, 8 bytes a value: of raw pixels it is large)
+        self._centre = self._points.mean(0)
+        self._points -= self._centre
+        self._norms = torch.einsum("nd,nd->n", self._points, self._points)
         self._longest = math.sqrt(self._norms.max())
         self.chunk = max(1, GPU_CHUNK_BYTES // (len(reference) * PAIR_BYTES))
 

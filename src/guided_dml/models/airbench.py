@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_max_pool2d, gelu, max_pool2d, unfold
+from torch.nn.functional import gelu, max_pool2d, unfold
 
 from guided_dml.errors import InputError
 from guided_dml.models.layers import Convolution3x3, ExactLinear
@@ -69,7 +69,8 @@ class Airbench(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Embed float ``[N, C, H, W]`` as float ``[N, D]``."""
         features = self.blocks(gelu(self.whitening(images)))
-        embeddings: Tensor = self.head(adaptive_max_pool2d(features, 1).flatten(1))
+        # (an adaptive max-pool has no deterministic gradient on a GPU)
+        embeddings: Tensor = self.head(features.flatten(2).max(2).values)
         return embeddings
 
 

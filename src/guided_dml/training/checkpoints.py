@@ -62,7 +62,12 @@ class Checkpoint:
             tensors[f"momentum.{index}"] = buffer
         if generator is not None:
             tensors["generator"] = generator.get_state()
-        stored = {name: _flat(value).cpu() for name, value in tensors.items()}
+        stored, known = {}, set()
+        for name, value in tensors.items():
+            stored[name] = _flat(value).cpu()
+            if stored[name].data_ptr() in known:  # (a layer that stands in two places)
+                stored[name] = stored[name].clone()
+            known.add(stored[name].data_ptr())
         partial = _under_way(self.path) / str(os.getpid())
         try:
             partial.parent.mkdir(parents=True, exist_ok=True)

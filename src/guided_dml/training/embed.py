@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from guided_dml.models.gemini import Gemini
 from guided_dml.progress import progress_bar
@@ -44,13 +45,16 @@ def embed(
     Returns:
         float32 ``[N, D]`` on the CPU.
     """
-    model.train(batch_statistics)
+    model.eval()
+    for layer in model.modules():
+        if isinstance(layer, _BatchNorm):  # (not dropout, which some of timm's have)
+            layer.train(batch_statistics and len(images) > 0)
     size = batch_size
     if policy.device.type != "cpu":  # (large images stay as few as asked for: memory ends)
         size = max(batch_size, GPU_PIXELS // images.area)
     if batch_statistics:
         size = max(2, len(images) // 30)
-    starts = list(range(0, len(images), size))
+    starts = list(range(0, len(images), size)) or [0]  # (of no images: they have D as well)
     if batch_statistics and len(images) % size == 1 and len(starts) > 1:
         starts.pop()  # (a single image has no batch statistics: it joins the batch before)
     embeddings = []

@@ -64,8 +64,6 @@ def embedder(
                 f"images of {list(images.shape[1:])} (channels, height, width) given; the network "
                 f"of {card.method} expects {list(expected)}"
             )
-        if not len(images):
-            return torch.zeros(0, card.student["embedding_dimension"])
         return embed(
             network,
             DeviceImages(images, card.normalisation, policy.device),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LinearLR, OneCycleLR, ReduceLROnPlateau
 
-from guided_dml.blocks import TrainingParameters
+from guided_dml.blocks import GeminiParameters, TrainingParameters
 from guided_dml.errors import InputError
 from guided_dml.models.layers import Convolution3x3
 
@@ -107,7 +107,8 @@ def optimiser_of(model: nn.Module, parameters: TrainingParameters, name: str) ->
         momentum=parameters.momentum,
         weight_decay=parameters.weight_decay,
         nesterov=parameters.nesterov,
-        fused=others[0].device.type == "cuda",
+        # (fused, it wants a gradient of every weight at every step; GEMINI's has two streams')
+        fused=others[0].device.type == "cuda" and not isinstance(parameters, GeminiParameters),
     )
 
 

@@ -152,7 +152,11 @@ class Policy:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Set PyTorch's global switches for the work inside, then put them back."""
+        """Set PyTorch's global switches for the work inside, then put them back.
+
+        Raises:
+            InputError: Determinism is asked for, and a layer has no kernel for that.
+        """
         backends: Any = torch.backends
         wanted = {
             (backends.cudnn, "deterministic"): self.deterministic,
@@ -171,6 +175,13 @@ class Policy:
             setattr(backend, name, value)
         try:
             yield
+        except RuntimeError as error:
+            if "deterministic implementation" not in str(error):
+                raise
+            what = str(error).partition(",")[0]
+            raise InputError(
+                f"compute.deterministic: true given, but {what}; give false"
+            ) from error
         finally:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(was_deterministic)
