@@ -143,3 +143,10 @@ def test_files_are_read_once_and_everybody_has_a_copy(project: Path) -> None:
     (project / "conf" / "base" / "parameters.yml").write_text("student: {epochs: 99}")
     loader["parameters"]["student"]["epochs"] = -1
     assert loader["parameters"]["student"]["epochs"] == before
+
+
+@pytest.mark.parametrize("given", [5, None])
+def test_what_is_wrong_on_the_command_line_is_not_blamed_on_the_recipe(given: Any) -> None:
+    with pytest.raises(InputError, match=r"wrong parameters, .*\n  student: ") as refused:
+        validated(loaded(PROJECT / "conf", "cifar10", student=given))
+    assert "fast.yml" not in str(refused.value)

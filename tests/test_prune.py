@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from conftest import kedro
 from guided_dml.prune import prune_versions
+from guided_dml.tracking import PENDING
 
 MADE = [f"2026-01-0{day}T00.00.00.000Z" for day in (1, 2, 3)]
 
@@ -73,6 +75,19 @@ def test_a_version_that_is_a_link_goes_and_what_it_leads_to_stays(tmp_path: Path
     assert prune_versions(tmp_path / "data", 1).removed == 3
     assert left(dataset) == MADE[-1:]
     assert (kept / MADE[0] / "a.json").read_text() == "x" * 1000
+
+
+def test_the_inputs_of_a_run_under_way_stay(project: Path) -> None:
+    dataset = store(project / "data" / "08_reporting" / "a.json", *MADE)
+    (project / PENDING).mkdir(parents=True)
+    with (project / PENDING / f"{MADE[0]}.jsonl").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        result = kedro(project, "prune", "--keep", "1")
+    assert result.exit_code == 1
+    assert f"the run {MADE[0]} is under way" in result.stderr
+    assert left(dataset) == MADE
+    assert kedro(project, "prune", "--keep", "1").exit_code == 0
+    assert left(dataset) == MADE[-1:]
 
 
 def test_what_cannot_be_removed_is_told_and_the_rest_goes(

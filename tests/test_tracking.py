@@ -285,6 +285,17 @@ def test_values_at_and_beyond_the_limits_of_mlflow(place: Path) -> None:
     assert len(run.data.tags["error"]) == len(run.data.tags["long"]) == 5000
 
 
+def test_an_experiment_that_was_deleted_comes_back_with_the_next_run(
+    place: Path, warned: list[str]
+) -> None:
+    whole(place, "before")
+    experiment = open_experiment(place, "digits")
+    experiment.client.delete_experiment(experiment.id)
+    whole(place, "after")
+    assert not warned
+    assert set(stored_runs(place)) == {"before", "after"}
+
+
 def test_experiments_are_shown_as_trained_models(place: Path) -> None:
     experiment = open_experiment(place, "digits")
     tag = "mlflow.experimentKind"

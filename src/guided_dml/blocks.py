@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
+from unicodedata import normalize
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -102,7 +103,7 @@ class DataParameters(Block):
     def _are_several(cls, names: list[str] | None) -> list[str] | None:
         if names is not None and (len(names) < 2 or len(set(names)) < len(names)):
             raise ValueError("must be two names or more, each once, or null")
-        return names
+        return names and [normalize("NFC", name) for name in names]
 
 
 class TripletParameters(Block):

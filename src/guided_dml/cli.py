@@ -136,7 +136,9 @@ for command in (compare, tune):
 def prune(keep: int) -> None:
     """Remove all but the newest versions of every stored dataset."""
     from guided_dml.prune import prune_versions
+    from guided_dml.tracking import refuse_runs_under_way
 
+    refuse_runs_under_way(_project())
     pruned = prune_versions(_project() / "data", keep)
     freed = f"{pruned.freed / 1e6:,.1f} MB"
     click.echo(f"removed {pruned.removed} versions, freed {freed}, kept the newest {keep}")

@@ -71,6 +71,7 @@ class DataSetConfigLoader(OmegaConfigLoader):
             raise InputError(f"{file}: not a recipe, parameters by name: {reason}") from error
         for key, value in cast(dict[str, Any], recipe).items():
             given, wanted = (isinstance(some, Mapping) for some in (value, parameters.get(key)))
-            if key == "recipe" or key not in parameters or given is not wanted:
+            asked = key in (self.runtime_params or {})  # (what is wrong there is told later)
+            if key == "recipe" or key not in parameters or (given is not wanted and not asked):
                 raise InputError(f"{file}: {key}: not what a recipe may have; {RECIPE_HAS}")
         return cast(dict[str, Any], OmegaConf.to_container(merged)) | {"recipe": str(name)}

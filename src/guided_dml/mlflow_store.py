@@ -196,6 +196,8 @@ def open_experiment(project: Path, name: str) -> Experiment:
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
+    if found.lifecycle_stage == "deleted":  # (in MLflow's page; its name stays taken)
+        client.restore_experiment(found.experiment_id)
     for tag in KIND.keys() - found.tags.keys():  # (of experiments made by earlier versions)
         client.set_experiment_tag(found.experiment_id, tag, KIND[tag])
     open_here = f"attributes.status = 'RUNNING' AND tags.host = '{socket.gethostname()}'"

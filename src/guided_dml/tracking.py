@@ -21,7 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from time import time
-from typing import Any
+from typing import IO, Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -29,6 +29,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from guided_dml.blocks import ComputeParameters
+from guided_dml.errors import InputError
 from guided_dml.inference.predictor import PARTS
 from guided_dml.interruption import last_words
 from guided_dml.lineage import versioned
@@ -240,9 +241,7 @@ def upload_pending(project: Path) -> None:
     """Record what earlier runs of a project could not, those among them that were killed."""
     for path in sorted((project / PENDING).glob("*.jsonl")):
         with suppress(FileNotFoundError), path.open(errors="replace") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:  # (its run is under way)
+            if _is_under_way(file):
                 continue
             if not path.stat().st_size:  # (its run is about to begin)
                 continue
@@ -256,6 +255,25 @@ def upload_pending(project: Path) -> None:
             if not refused:
                 path.unlink(missing_ok=True)
                 logger.info("MLflow: uploaded what waited of the run %s", path.stem)
+
+
+def refuse_runs_under_way(project: Path) -> None:
+    """Raise an InputError if a run of a project is under way that MLflow tracks."""
+    for path in (project / PENDING).glob("*.jsonl"):
+        with suppress(FileNotFoundError), path.open() as file:
+            if _is_under_way(file):
+                raise InputError(
+                    f"the run {path.stem} is under way and needs its inputs; prune later"
+                )
+
+
+def _is_under_way(file: IO[str]) -> bool:
+    """Return whether a run still writes to its file; else the file is locked."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
 
 
 def _whole(lines: Iterable[str]) -> Iterator[Any]:

@@ -14,6 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from guided_dml.blocks import DataParameters
 from guided_dml.datasets.digits import DigitsDataset
 from guided_dml.errors import InputError
 from guided_dml.parameters import Parameters
@@ -401,6 +402,15 @@ def test_the_cap_holds_for_unseen_classes_too(make_images: Make) -> None:
     made = prepare_images(make_images(), 0.25, 2, ["class 0", "class 1"], None, 0)
     for part in (made.unseen_train_images, made.unseen_test_images):
         assert part["labels"].tolist() == [0, 0]
+
+
+def test_an_accent_may_be_a_letter_of_its_own(make_images: Make, parameters: Parameters) -> None:
+    raw, (apart, together) = make_images(), (normalize(form, "café") for form in ("NFD", "NFC"))
+    data = parameters.data.model_dump() | {"classes": [apart, "class 1"]}
+    made = of_classes(
+        raw._replace(classes=[apart, *raw.classes[1:]]), *DataParameters(**data).classes or []
+    )
+    assert made.classes == [together, "class 1"]
 
 
 def test_a_class_that_there_is_not_is_refused_with_the_known(make_images: Make) -> None:

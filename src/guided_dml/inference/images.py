@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -100,7 +102,6 @@ def read_image(source: Path | bytes, rules: Rules, name: str = "") -> ReadImage:
     where = f"{name}: " if name else ""
     unreadable = failing_as(f"{where}this image is damaged, or cannot be read")
     with unreadable, warnings.catch_warnings(action="ignore"):  # (of metadata that are no pixels)
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             content = BytesIO(source) if isinstance(source, bytes) else source
             file = Image.open(content, formats=FORMATS)
@@ -108,17 +109,23 @@ def read_image(source: Path | bytes, rules: Rules, name: str = "") -> ReadImage:
             size = len(source) if isinstance(source, bytes) else source.stat().st_size
             what = "(PNG, JPEG, WebP)" if size else "but an empty file"
             raise InputError(f"{where}this is no image {what}; remove it") from error
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise InputError(
-                f"{where}this image is too large; at most {Image.MAX_IMAGE_PIXELS} pixels are "
-                "read: make it smaller"
-            ) from error
+        except Image.DecompressionBombError as error:
+            raise _too_large(where) from error
         with file:
             _check(where, file)
             return _decoded(file, rules)
 
 
+def _too_large(where: str) -> InputError:
+    most = Image.MAX_IMAGE_PIXELS
+    return InputError(
+        f"{where}this image is too large; at most {most} pixels are read: make it smaller"
+    )
+
+
 def _check(where: str, file: ImageFile) -> None:
+    if file.width * file.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # (Pillow only warns)
+        raise _too_large(where)
     if getattr(file, "is_animated", False) and file.format != "MPO":
         raise InputError(f"{where}an animated image; store one of its pictures as a file")
     # (of more than 8 bits in colour Pillow would keep the upper 8 and say nothing)
@@ -135,9 +142,11 @@ def _decoded(file: ImageFile, rules: Rules) -> ReadImage:
     if file.info.get("transparency") and file.tile:
         file.info["transparency"] *= GREY_STEPS.get(str(file.tile[0].args), 1)
     image: Image.Image = file
-    if file.getexif().get(ORIENTATION) in TURNED:
-        image = ImageOps.exif_transpose(file)
-        changed.add("turned")
+    file.load()
+    with suppress(SyntaxError, ValueError, TypeError, struct.error):  # (damaged: it turns nothing)
+        if file.getexif().get(ORIENTATION) in TURNED:
+            image = ImageOps.exif_transpose(file)
+            changed.add("turned")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         if np.asarray(rgba.getchannel("A")).min() < 255:
@@ -160,5 +169,7 @@ def _resized(image: Image.Image, wanted: tuple[int, int], rules: Rules) -> Image
     if rules.resize == "crop":
         return ImageOps.fit(image, size, bilinear)
     if rules.resize == "pad":
-        return ImageOps.pad(image, size, bilinear, rules.background)
+        width, height = image.size  # (of a line Pillow would leave nothing)
+        thick = max(width, -(-height // size[1])), max(height, -(-width // size[0]))
+        return ImageOps.pad(image.resize(thick, bilinear), size, bilinear, rules.background)
     return image.resize(size, bilinear)

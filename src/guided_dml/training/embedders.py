@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from guided_dml.blocks import ComputeParameters, EvaluationParameters

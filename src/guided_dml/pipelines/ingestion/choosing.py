@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,9 @@ def numbered(raw: LabelledImages, parts: Mapping[str, Rows]) -> Choice:
         )
     classes = [raw.classes[label] for label in present]
     check_names(classes)
-    return Choice(np.searchsorted(present, raw.labels), classes)
+    # (as data.classes has them: macOS stores the accents of folders' names apart)
+    composed = [normalize("NFC", name) for name in classes]
+    return Choice(np.searchsorted(present, raw.labels), composed)
 
 
 def chosen(every: Choice, names: list[str] | None) -> tuple[Choice, Choice]:
