@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from guided_dml.comparison.class_splits import choices
+from guided_dml.comparison.class_splits import choices, class_splits_of
 from guided_dml.errors import InputError
 from guided_dml.robustness.names import class_split, class_splits_for
 
@@ -57,3 +60,15 @@ def test_digits_stand_for_ten_classes_at_most() -> None:
     with pytest.raises(InputError, match=r"12: a digit stands for .* there are 12; .*c0\+c1"):
         choices(["12"], "mine", names, labels)
     assert choices(["c1+c11"], "mine", names, labels) == [["c1", "c11"]]
+
+
+def test_the_environments_own_choice_keeps_its_order_and_the_tail_is_of_the_chosen(
+    project: Path,
+) -> None:
+    own = [*"543298"]
+    tail = {"classes": own, "imbalance_factor": 20.0}
+    (found, other) = class_splits_of(project, "digits", ["245983", "326940"], {"data": tail})
+    assert found == {"data": {"classes": own}}
+    assert other == {"data": {"classes": [*"326940"]}}
+    (stored,) = project.glob("data/08_reporting/digits/data_report.json/*/data_report.json")
+    assert min(json.loads(stored.read_text())["train"]["images_of_class"].values()) == 139

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+from time import sleep
 from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Scheduler, SpecCluster, Worker, get_worker
 
-from guided_dml.comparison.cluster import _one_gpu, cluster, workers_of
+from guided_dml.comparison.cluster import _one_gpu, cluster, each, workers_of
 from guided_dml.errors import InputError
 
 
@@ -23,6 +24,27 @@ def test_a_scheduler_that_is_gone_is_told_of() -> None:
         own.close()
         with pytest.raises(InputError, match="connection to the Dask scheduler was lost"):
             workers_of(client)
+
+
+def test_runs_on_gpus_only_leave_the_other_workers_alone() -> None:
+    options = {"nthreads": 1, "dashboard_address": None}
+    cpu = {"cls": Worker, "options": options}
+    gpu = {"cls": Worker, "options": options | {"resources": {"GPU": 1}}}
+    scheduler = {"cls": Scheduler, "options": {"dashboard_address": None, "port": 0}}
+    with (
+        SpecCluster(workers={"gpu": gpu, "cpu": cpu, "cpu 2": cpu}, scheduler=scheduler) as own,
+        Client(own) as client,
+    ):
+        client.wait_for_workers(3)
+
+        def name(_: int) -> str:
+            sleep(0.2)
+            return str(get_worker().name)
+
+        jobs = [(number, (number,)) for number in range(4)]
+        for on_gpu, workers, names in ((True, 1, {"gpu"}), (False, 3, {"gpu", "cpu", "cpu 2"})):
+            assert workers_of(client, on_gpu) == workers
+            assert {told for _, told, _ in each(client, name, jobs, on_gpu)} == names
 
 
 def test_a_local_cluster_lets_nobody_else_in_and_limits_no_memory() -> None:

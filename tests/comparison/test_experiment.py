@@ -229,6 +229,12 @@ def test_without_mlflow_scores_are_kept_and_uploaded_later(
     (run,) = uploaded(project)
     assert run.data.metrics["map_at_r"] == 0.125
     assert run.data.metrics["recall_at_1"] == record.scores["recall_at_1"]
+    other = merged(SMALL, {"margin": {"margin": 0.5}})
+    Uploader(project, plan_data_set(project, "digits", "equal", ["softmax"], 1, other)).add(
+        anew, {}
+    )
+    (moved,) = uploaded(project)  # (to the newest comparison that it is of)
+    assert moved.data.tags["mlflow.parentRunId"] != run.data.tags["mlflow.parentRunId"]
 
 
 def test_while_mlflow_is_locked_scores_wait_to_be_uploaded(

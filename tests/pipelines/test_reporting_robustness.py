@@ -49,10 +49,10 @@ def part(
     modules: tuple[str, ...],
     parameters: Nested = PARAMETERS,
     raw: float = 0.8,
-    given: Nested | None = None,
+    **changes: Any,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what is compared, and the scoreboard of its runs and of what was measured of them."""
-    what = about(parameters=parameters, robustness=KEYS, given=given or {})
+    what = about(parameters=parameters, robustness=KEYS, **changes)
     runs = [
         run(method, seed, level, parameters=parameters)
         for method, of_seeds in levels.items()
@@ -133,6 +133,40 @@ def test_splits_belong_to_a_comparison_with_other_corruptions_and_are_told_behin
     assert found.splits == comparisons[1:]
     titles = re.findall("## (.*)", write_report(comparisons)[0])
     assert ["robustness" in title for title in titles] == [False] * 3 + [True, False]
+
+
+def test_splits_with_other_settings_of_a_method_are_never_mixed() -> None:
+    levels = {"triplet": [0.9]}
+    splits = [split_parameters(some) for some in SPLITS]
+    margins = [{"triplet": {"margin": margin, "normalise_embeddings": False}} for margin in (1, 3)]
+    parts = [
+        part(levels, ("unseen",), parameters, blocks=blocks)
+        for parameters, blocks in zip(splits, margins, strict=True)
+    ]
+    found = measured_sets(compared(*parts))
+    assert [one.name for one in found] == [
+        f"Digits, equal settings, triplet.margin={margin}" for margin in (1, 3)
+    ]
+    assert [len(one.splits) for one in found] == [1, 1]
+
+
+def test_what_no_score_depends_on_divides_nothing() -> None:
+    aside = {"tracking": False, "page": {"megabytes": 3}, "evaluation": {"batch_size": 7}}
+    parts = [
+        part({"guided": [0.9]}, CLOSED, merged(PARAMETERS, aside)),
+        part({"guided": [0.9]}, ("unseen",), split_parameters(SPLITS[0])),
+    ]
+    (found,) = measured_sets(compared(*parts))
+    assert (found.whole is not None, len(found.splits)) == (True, 1)
+
+
+def test_what_is_tuned_on_all_classes_has_no_command_for_some() -> None:
+    what, one = about(protocol="tuned", robustness=KEYS), run(protocol="tuned")
+    maps = measured(run_id(one), "maps", all_modules(0.9)["maps"])
+    board = {**by_id([one]), **measured_by_id(maps)}
+    text = write_report(read_comparisons(abouts(what), board))[0]
+    assert "MAP@R, unseen classes: cannot be known of Guided: " in text
+    assert "--class-splits" not in text
 
 
 def rows_of(text: str, heading: str, first: str) -> list[list[str]]:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from cards import card_of
 from guided_dml.blocks import GeminiParameters, StudentParameters, Task
 from guided_dml.comparison.sessions import merged
-from guided_dml.errors import InputError
+from guided_dml.errors import DivergedError, InputError
 from guided_dml.losses import gemini_loss
 from guided_dml.methods import METHODS
 from guided_dml.methods.anchors import Anchors
@@ -346,7 +346,7 @@ def test_targets_without_a_scale_are_refused(
     ones = torch.ones(len(labels), 2)
     for rounded in (0.1 * ones, 5 * ones + 1e-7 * torch.rand(len(labels), 2)):
         same = {"embeddings": rounded, "labels": labels}
-        with pytest.raises(InputError, match="all targets are the same point"):
+        with pytest.raises(DivergedError, match="all targets are the same point"):
             trained(inputs, parameters, "guided", student, same)
     on_circle = Anchors(margin=3.0, normalise_embeddings=True)
     with pytest.raises(InputError, match=r"anchors\.normalise_embeddings allows no scale"):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,5 +80,9 @@ def test_of_several_versions_the_newest_of_the_largest_is_taken() -> None:
     images, version = stored_images(versions | {"ab/2023": stored(9, 3)}, "a")
     assert version == "2021"
     assert images.mean() == 1
+    damaged = {"a/2023": partial(json.loads, "{")}
+    assert stored_images(versions | damaged, "a")[1] == "2021"
+    with pytest.raises(InputError, match=r"images of 'a' are damaged; .*--env=a"):
+        stored_images(damaged, "a")
     with pytest.raises(InputError, match=r"no images of 'b' are stored; .*--env=b"):
         stored_images(versions, "b")

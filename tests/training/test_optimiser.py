@@ -53,7 +53,7 @@ def test_all_directions_of_a_matrix_get_about_one_length(
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_streams_that_wait_for_their_first_image_train(parameters: Parameters, device: str) -> None:
-    streams = nn.ModuleList(nn.Linear(2, 1, bias=False) for _ in range(2)).to(device)
+    streams: Any = nn.ModuleList(nn.Linear(2, 1, bias=False) for _ in range(2)).to(device)
     gemini = parameters.gemini.model_copy(update={"momentum": 0.9})
     optimiser, before = optimiser_of(streams, gemini, "gemini"), [s.weight.clone() for s in streams]
     for visited in (streams[:1], streams):

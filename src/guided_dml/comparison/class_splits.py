@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from guided_dml.comparison.plan import pin, prepare
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.errors import InputError, known
+from guided_dml.parameters import validated
 from guided_dml.robustness.names import class_splits_for
 from guided_dml.robustness.unseen import possible_shots
 
@@ -31,13 +32,20 @@ def class_splits_of(
     """
     if not splits:
         return [{}]
-    every = merged(overrides, {"tracking": False, "data": {"classes": None}})
+    with session(project, data_set, overrides) as (_, context):
+        own = validated(context.config_loader["parameters"]).data.classes or []
+    # (all classes, and all images of them: the tail is that of those chosen)
+    every = merged(
+        overrides, {"tracking": False, "data": {"classes": None, "imbalance_factor": None}}
+    )
     version = prepare(project, data_set, every)
     with session(project, data_set, every) as (_, context):
         catalog = context.catalog
         pin(catalog, version)
         labels = catalog.load("test_images")["labels"].numpy()
         found = choices(splits, data_set, catalog.load("classes"), labels)
+    # (the environment's own choice stays as it is: in another order it would be another one)
+    found = [own if set(own) == set(names) else names for names in found]
     return [{"data": {"classes": names}} for names in found]
 
 

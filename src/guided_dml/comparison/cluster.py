@@ -121,9 +121,14 @@ def _one_gpu(gpus: int) -> Any:
     return OneGPU()
 
 
-def workers_of(client: Client) -> int:
-    """Return how many runs the cluster computes at once."""
-    return max(1, len(_workers(client)))
+def workers_of(client: Client, on_gpu: bool = False) -> int:
+    """Return how many runs the cluster computes at once; ``on_gpu``: none of them on a CPU."""
+    return max(1, len(_able(client, on_gpu)))
+
+
+def _able(client: Client, on_gpu: bool) -> list[dict[str, Any]]:
+    workers = _workers(client)
+    return [one for one in workers if on_gpu and one["resources"].get("GPU")] or workers
 
 
 def _workers(client: Client) -> list[dict[str, Any]]:
@@ -144,7 +149,10 @@ def _workers(client: Client) -> list[dict[str, Any]]:
 
 
 def each(
-    client: Client, work: Callable[..., Any], jobs: Iterable[tuple[Job, tuple[Any, ...]]]
+    client: Client,
+    work: Callable[..., Any],
+    jobs: Iterable[tuple[Job, tuple[Any, ...]]],
+    on_gpu: bool = False,
 ) -> Iterator[tuple[Job, Any, BaseException | None]]:
     """Do pieces of work, one at a time to a worker, and yield them as they end.
 
@@ -153,8 +161,9 @@ def each(
 
     Args:
         client: Of the cluster.
-        work: What to do; on a worker with a GPU, where there is one.
+        work: What to do.
         jobs: Anything, and the arguments of its work; asked for the next when a worker is free.
+        on_gpu: Only workers with a GPU are asked, if there are any.
 
     Yields:
         The job, its result, and the error in place of a result.
@@ -164,9 +173,10 @@ def each(
     source, under_way, ended = iter(jobs), dict[Any, Job](), as_completed()
 
     def fill() -> None:
-        on_gpu = any(worker["resources"].get("GPU") for worker in _workers(client))
-        resources = {"GPU": 1} if on_gpu else None
-        for job, arguments in islice(source, max(0, workers_of(client) - len(under_way))):
+        able = _able(client, on_gpu)
+        has_gpu = on_gpu and any(worker["resources"].get("GPU") for worker in able)
+        resources = {"GPU": 1} if has_gpu else None
+        for job, arguments in islice(source, max(0, max(1, len(able)) - len(under_way))):
             future = client.submit(work, *arguments, pure=False, resources=resources)
             under_way[future] = job
             ended.add(future)

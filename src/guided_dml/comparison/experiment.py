@@ -21,7 +21,7 @@ from guided_dml.comparison.measurements import (
     stored_modules,
 )
 from guided_dml.comparison.measuring import Measurement, measure, measurements
-from guided_dml.comparison.plan import Plan, PlannedRun, announce, plan_data_set
+from guided_dml.comparison.plan import Plan, PlannedRun, announce, plan_data_set, prepare
 from guided_dml.comparison.records import RunRecord, finished
 from guided_dml.comparison.sessions import Nested, merged, session
 from guided_dml.comparison.upload import Uploader
@@ -131,12 +131,17 @@ def compare(
     _check_options(seeds, overrides, bool(modules), weights)
     if modules:
         _check_protocols(project, data_sets, overrides)
-    plans = [
-        plan_data_set(
-            project, data_set, protocol, methods, seeds, merged(overrides, chosen), modules
-        )
+    sets = [
+        (data_set, merged(overrides, chosen))
         for data_set in data_sets
         for chosen in class_splits_of(project, data_set, class_splits, overrides)
+    ]
+    # (first all of them: one may be measured on the images of the others)
+    for data_set, parameters in sets if len(sets) > 1 else ():
+        prepare(project, data_set, merged(parameters, {"tracking": False}))
+    plans = [
+        plan_data_set(project, data_set, protocol, methods, seeds, parameters, modules)
+        for data_set, parameters in sets
     ]
     with session(project, data_sets[0], {}) as (_, context):
         announce(context.catalog, plans)
@@ -168,8 +173,9 @@ def _check_protocols(project: Path, data_sets: list[str], overrides: Nested) -> 
 
 
 def _report(project: Path, plans: list[Plan], say: Say) -> None:
-    tracking = any(plan.tracking for plan in plans)
-    with session(project, plans[0].about.data_set, {"tracking": tracking}) as (opened, context):
+    page = plans[0].about.parameters.page.model_dump()
+    own = {"tracking": any(plan.tracking for plan in plans), "page": page}
+    with session(project, plans[0].about.data_set, own) as (opened, context):
         # (another comparison may have taken its place in the meantime)
         announce(context.catalog, plans)
         made = opened.run(pipeline_names=["reporting"], runner=SequentialRunner())
@@ -260,9 +266,11 @@ def _work_off(
     if not jobs:
         return
     sent = ((job, (job,)) for job in jobs)
+    shared = [plan.about.parameters for plan in progress.plans.values()]
+    on_gpu = any(parameters.compute.device == "cuda" for parameters in shared)
     begin = monotonic()
     with progress_bar("comparison", len(jobs), unit="runs") as bar:
-        for ended, (job, result, error) in enumerate(each(client, work, sent), start=1):
+        for ended, (job, result, error) in enumerate(each(client, work, sent, on_gpu), start=1):
             if error is None:
                 text = ended_well(job, result)
             else:
@@ -270,7 +278,7 @@ def _work_off(
                 text = f"failed: {reason(error)}"
             bar.update()
             left, failed = len(jobs) - ended, len(progress.failed)
-            state = f"{min(left, workers_of(client))} running, {failed} failed"
+            state = f"{min(left, workers_of(client, on_gpu))} running, {failed} failed"
             to_go = (monotonic() - begin) / ended * left
             with bar.external_write_mode():
                 line = f"{ended}/{len(jobs)} {job.name}: {text}"

@@ -55,7 +55,10 @@ def section_name(about: About) -> str:
 def section_names(abouts: Sequence[About]) -> list[str]:
     """Return what comparisons are called; those of one name tell where their parameters differ."""
     names = [section_name(about) for about in abouts]
-    settings = [dict(flat(about.parameters.model_dump(exclude=set(METHODS)))) for about in abouts]
+    settings = [
+        dict(flat(about.parameters.model_dump(exclude=set(METHODS)) | about.blocks))
+        for about in abouts
+    ]
     found = []
     for name, setting in zip(names, settings, strict=True):
         same = [other for other, called in zip(settings, names, strict=True) if called == name]

@@ -174,14 +174,12 @@ def _about(
     shared.student.check_pretrained()
     files += [Path(file) for file in [shared.student.pretrained] if file]
     data_version = hash_of([content_hash(file) for file in files])
-    keys = {
-        method: settings_key(validated(merged(parameters, layer)), method, data_version)
-        for method, layer in on_top.items()
-    }
+    own = {method: validated(merged(parameters, layer)) for method, layer in on_top.items()}
     return About.model_validate(
         {
             **given,
-            "settings": keys,
+            "settings": {name: settings_key(has, name, data_version) for name, has in own.items()},
+            "blocks": {name: getattr(has, name).model_dump() for name, has in own.items()},
             "classes": catalog.load("classes"),
             "data_version": data_version,
             "parameters": shared,

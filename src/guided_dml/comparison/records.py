@@ -76,6 +76,7 @@ class About(Placed):
     Attributes:
         settings: For each method the key of its current settings.
         parameters: What all methods share.
+        blocks: For each method its own parameters.
         given: Of these what the command gave, by full names.
         pixel_scores: Of the nearest neighbour on raw pixels.
         robustness: For each of its modules the key of what is measured now.
@@ -87,6 +88,7 @@ class About(Placed):
     classes: list[str]
     data_version: str
     parameters: AllParameters
+    blocks: dict[str, dict[str, Any]] = {}
     given: dict[str, Any] = {}
     pixel_scores: dict[str, Share]
     robustness: dict[str, str] = {}
@@ -102,8 +104,21 @@ class About(Placed):
         return f"{set_of(self.data_set, self.variant)}/{self.protocol}"
 
     def stored(self) -> dict[str, Any]:
-        """Return what its file holds: no method's block, as methods come and go."""
+        """Return what its file holds: no method among the parameters, as methods come and go."""
         return self.model_dump(exclude={"parameters": set(METHODS)})
+
+    def is_like(self, other: About) -> bool:
+        """Return whether scores depend on the same, but for classes and robustness."""
+        both = self.blocks.keys() & other.blocks.keys()
+        own = all(self.blocks[method] == other.blocks[method] for method in both)
+        return own and _shared(self.parameters) == _shared(other.parameters)
+
+
+def _shared(parameters: Parameters) -> dict[str, Any]:
+    """Return what the scores of any method depend on, but for its own block and the classes."""
+    read = frozenset[str]().union(*map(_read_by, METHODS))
+    data = parameters.data.model_dump(exclude={"classes"})
+    return values_of(parameters, read) | {"data": data}
 
 
 class GitState(Stored):

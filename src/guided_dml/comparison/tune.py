@@ -211,12 +211,15 @@ def _tried(
             key = settings_key(whole, base.method, base.data_version)
             yield trial, (str(project), base._replace(parameters=parameters, settings=key), False)
 
-    for trial, record, error in each(client, compute, jobs()):
+    for trial, record, error in each(
+        client, compute, jobs(), shared["compute"]["device"] == "cuda"
+    ):
         if error is None:
             yield study.tell(trial, record.scores[SCORE]), ""
         elif isinstance(error, DivergedError):
             yield study.tell(trial, 0.0), reason(error)
         elif isinstance(error, InputError):
+            study.tell(trial, state=TrialState.FAIL)  # (or it would be tried again for ever)
             raise error
         else:
             yield study.tell(trial, state=TrialState.FAIL), reason(error)

@@ -71,7 +71,7 @@ class Uploader:
         values = scores | cost | {"images_seen": sum(record.images_seen.values())}
         # (what was measured anew, on other images or of a network trained anew, is new)
         new = {name: v for name, v in values.items() if uploaded.get(metric_name(name)) != v}
-        if not new:
+        if known and not new and known.data.tags.get("mlflow.parentRunId") == self._parent:
             return
         facts = ("data_set", "protocol", "method", "seed", "data_version", "device", "finished")
         tags = {name.replace("_", " "): str(getattr(record, name)) for name in facts}

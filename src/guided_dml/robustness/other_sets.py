@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -139,9 +140,17 @@ def stored_images(stored: Stored, name: str) -> tuple[Images, str]:
     of those that hold the most.
 
     Raises:
-        InputError: There are none.
+        InputError: There are none, or none that can be read.
     """
-    found = {place: load()["images"] for place, load in versions_of(stored, name).items()}
+    found = {}
+    for place, load in versions_of(stored, name).items():
+        with suppress(Exception):  # (damaged: others may be whole)
+            found[place] = load()["images"]
+    if not found:
+        raise InputError(
+            f"robustness.ood: the stored images of {name!r} are damaged; run kedro run "
+            f"--env={name} --pipelines=ingestion again"
+        )
     place = max(found, key=lambda place: (len(found[place]), place))
     return found[place].numpy(), place.strip("/").split("/")[-1]
 

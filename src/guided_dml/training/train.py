@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from guided_dml.blocks import ComputeParameters, Method, StudentParameters, Task
-from guided_dml.errors import InputError
+from guided_dml.errors import DivergedError, InputError
 from guided_dml.losses import spread
 from guided_dml.models.airbench import Airbench
 from guided_dml.models.backbones import build_embedder
@@ -144,7 +144,9 @@ def _scale(answers: Tensor, method: Method, wanted: float | None) -> float:
     _check_scale(method, wanted)
     found = spread(answers).item()
     if found <= SAME_POINT * answers.abs().max():
-        raise InputError("student.target_scale: all targets are the same point; train GEMINI anew")
+        raise DivergedError(
+            "student.target_scale: all targets are the same point; train GEMINI anew"
+        )
     return wanted / found
 
 

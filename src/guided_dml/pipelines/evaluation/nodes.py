@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 #: Neighbours that the retrieval sheet and the page show of each query.
 NEIGHBOURS = 8
 
+#: Queries whose distances to these are computed at once.
+PART = 1024
+
 #: What a picture of embeddings shows.
 PUTS = "where the network puts the images"
 
@@ -168,6 +171,8 @@ def write_embedding_page(
 
     A query brings its nearest references, and whether the nearest is of another class.
     """
+    import torch
+
     from guided_dml.figures.page import Choice, Group, Neighbours, PointImages, map_page
     from guided_dml.figures.plane import to_plane
     from guided_dml.figures.style import run_title
@@ -178,7 +183,8 @@ def write_embedding_page(
     references, queries = to_plane(_arrays(reference_embeddings, query_embeddings, names))
     query, reference = query_embeddings["embeddings"], reference_embeddings["embeddings"]
     rows = nearest(query, reference, k=NEIGHBOURS)
-    distances = (query[:, None] - reference[rows]).norm(dim=2)
+    parts = zip(query.split(PART), rows.split(PART), strict=True)
+    distances = torch.cat([(some[:, None] - reference[near]).norm(dim=2) for some, near in parts])
     wrong = reference_embeddings["labels"][rows[:, 0]] != query_embeddings["labels"]
     choices = [
         Choice(references, references.name),

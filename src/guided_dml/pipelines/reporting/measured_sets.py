@@ -123,7 +123,6 @@ def _of_all_classes(about: About) -> About:
 
 def _are_equal(one: About, other: About, split: bool) -> bool:
     """Compare what was compared; of robustness class splits measure few-shot episodes only."""
-    first, second = one.parameters, other.parameters
-    if split and first.robustness.episodes == second.robustness.episodes:
-        second = second.model_copy(update={"robustness": first.robustness})
-    return one.id == other.id and first == second
+    first, second = one.parameters.robustness, other.parameters.robustness
+    alike = first.episodes == second.episodes if split else first == second
+    return one.id == other.id and alike and one.is_like(other)

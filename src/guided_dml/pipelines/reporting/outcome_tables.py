@@ -181,7 +181,7 @@ def _not_run(measured: MeasuredSet, outcomes: Outcomes) -> list[str]:
             found.setdefault(outcome, []).append(method)
     notes = [
         f"{DASH} {outcome.title}: cannot be known of {', '.join(map(method_name, methods))}: too "
-        "few images, classes or families of corruptions."
+        "few images, classes or families of corruptions, or settings tuned on all classes."
         for outcome, methods in unknown.items()
     ]
     # (what the same methods lack is one command, but for unseen classes, which have their own)
@@ -197,6 +197,8 @@ def _not_run(measured: MeasuredSet, outcomes: Outcomes) -> list[str]:
 
 def _class_splits(measured: MeasuredSet) -> str:
     about = measured.first.about
+    if about.protocol == "tuned":
+        return ""
     chosen = [one.about.parameters.data.classes or [] for one in measured.splits]
     every = measured.whole.about.classes if measured.whole else []
     splits = [class_split(some, every) for some in chosen]
