@@ -163,14 +163,6 @@ def test_trials_that_diverge_count_and_write_nothing(project: Path, scheduler: s
     assert not list(project.glob("conf/digits/tuned/*"))
 
 
-def test_a_trial_that_cannot_be_is_not_tried_again(project: Path, scheduler: str) -> None:
-    wrong = {"student": {"shift": 9}}  # (of 8 pixels; an error of its data, not of its settings)
-    with pytest.raises(InputError, match=r"student\.shift: 9 given"):
-        tuned(project, scheduler, 1, **wrong)
-    states = [trial.state for trial in only_study(project).trials]
-    assert states == [optuna.trial.TrialState.FAIL]
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
