@@ -173,6 +173,7 @@ def test_planted_duplicates_and_leaks_are_in_the_table(
     for (one, other), kind, leak in zip(pairs, ("exact", "exact", "near"), (1, 0, 0), strict=True):
         rows = kept.loc[[one, other]]
         assert rows["closest"].tolist() == [other, one]
+        assert rows["closest_set"].tolist() == rows["set"].tolist()[::-1]
         assert (rows["duplicate"] == kind).all()
         assert (rows["is_leak"] == leak).all()
         assert (rows["distance"] == (kind == "near")).all()

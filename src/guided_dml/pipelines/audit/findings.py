@@ -150,10 +150,11 @@ class Findings:
         number = np.zeros(len(names), np.int64)
         for place, group in enumerate(self.groups, start=1):
             number[group.rows] = place
+        sets = np.where(self.test, "test", "train")
         alone, whole = number == 0, [Group([], False, False, False, 0.0), *self.groups]
         columns = {
             "image": names,
-            "set": np.where(self.test, "test", "train"),
+            "set": sets,
             "is_label_issue": self.issue,
             "label_score": self.features.score,
             "given_label": named[self.given],
@@ -167,6 +168,7 @@ class Findings:
             "group": pd.array(np.ma.masked_array(number, alone).tolist(), "Int64"),
             "duplicate": np.where(alone, "", np.where(self.exact, "exact", "near")),
             "closest": np.where(alone, "", names[self.closest]),
+            "closest_set": np.where(alone, "", sets[self.closest]),
             "distance": np.where(alone, np.nan, self.distance.round(2)),
             "is_leak": [whole[place].leak for place in number],
             "labels_differ": [whole[place].labels_differ for place in number],
