@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from devices import DEVICES
-from guided_dml.models.layers import Convolution3x3, ExactLinear, PReLU
+from guided_dml.models.layers import Convolution3x3, ExactLinear, PReLU, PReLUMaxPool
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -80,3 +80,20 @@ def test_prelu_and_its_gradients_are_pytorchs(slope: float, device: str) -> None
         layer(inputs).sin().sum().backward()
         gradients.append([inputs.grad, layer.weight.grad])
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("slope", [-0.5, 0.0, 0.25, 2.0])
+def test_prelu_and_a_max_pool_are_pytorchs_in_their_order(slope: float, device: str) -> None:
+    source, found = torch.Generator().manual_seed(0), []
+    images = torch.randn(3, 2, 5, 6, generator=source, dtype=torch.float64).to(device)
+    plain = nn.Sequential(nn.PReLU(init=slope), nn.MaxPool2d(2))
+    for layer in (PReLUMaxPool(init=slope), plain):
+        layer.double().to(device)
+        inputs = images.clone().requires_grad_()
+        outputs = layer(inputs)
+        outputs.sin().sum().backward()
+        (weight,) = layer.parameters()
+        found.append([outputs, inputs.grad, weight.grad])
+    assert found[0][0].equal(found[1][0])
+    torch.testing.assert_close(*found)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from guided_dml.blocks import GeminiParameters
 from guided_dml.errors import InputError
-from guided_dml.models.layers import ExactLinear, PReLU
+from guided_dml.models.layers import ExactLinear, PReLU, PReLUMaxPool
 from guided_dml.seeding import initial_weights
 
 
@@ -52,8 +52,8 @@ class Gemini(nn.Module):
             )
 
         def stream() -> nn.Module:
-            first = nn.Conv2d(channels, 32, kernel, padding=padding), PReLU(), nn.MaxPool2d(2)
-            second = nn.Conv2d(32, 64, kernel, padding=padding), PReLU(), nn.MaxPool2d(2)
+            first = nn.Conv2d(channels, 32, kernel, padding=padding), PReLUMaxPool()
+            second = nn.Conv2d(32, 64, kernel, padding=padding), PReLUMaxPool()
             return nn.Sequential(*first, *second, nn.Flatten())
 
         with initial_weights(seed, "gemini"):
