@@ -18,12 +18,25 @@ from guided_dml.parameters import validated
         ("student.learning_rate", 1e300, ["student.learning_rate", "must be at most 1e+30"]),
         ("student.embedding_dimension", 10**6, ["dimension", "less than or equal to 16384"]),
         ("audit.folds", 10**30, ["audit.folds", "less than or equal to 2147483647"]),
+        ("audit.folds", 1, ["audit.folds: 1 given; must be greater than or equal to 2"]),
+        ("audit.neighbours", 1, ["audit.neighbours: 1 given", "greater than or equal to 2"]),
+        ("audit.majority", 0.0, ["audit.majority: 0.0 given; must be greater than 0"]),
+        ("audit.near", 1.0, ["audit.near: 1.0 given; must be less than 1"]),
         ("student.epochs", "ten", ["student.epochs", "'ten'", "valid integer"]),
         ("student.epochs", 1.5, ["student.epochs", "1.5", "valid integer"]),
         ("student.epochs", True, ["student.epochs", "True", "valid integer"]),
         ("student.backbone", "resnet19", ["'resnet19'", "resnet18", "cnn", "timm/NAME"]),
+        ("student.backbone", "airbensh", ["must be airbench, ", " or timm/NAME"]),
         ("student.backbone", "timm/resnet81", ["student.backbone", "timm/resnet18"]),
-        ("student.pretrained", "x.safetensors", ["student.pretrained", "timm/NAME"]),
+        ("student.backbone", "timm/NAME", ["must be a model of timm"]),
+        ("student.backbone", "timm/", ["must be a model of timm"]),
+        ("student.backbone", "", ["student.backbone: '' given; must be ", "small_cnn"]),
+        (
+            "student.pretrained",
+            "x.safetensors",
+            ["student.pretrained", "null unless student.backbone is timm/NAME"],
+        ),
+        ("student.pretrained", "weights.pth", ["student.pretrained", "a .safetensors file"]),
         ("student.nesterov", True, ["student.nesterov", "must be false where momentum is 0"]),
         ("student.average", 1.0, ["student.average", "less than 1"]),
         ("student.target_scale", 1e-30, ["target_scale", "greater than or equal to 0.001"]),
@@ -58,6 +71,8 @@ def test_a_wrong_parameter_is_named_with_what_is_allowed(
     block[last] = value
     if last == "nesterov":
         block["momentum"] = 0.0
+    if value == "weights.pth":
+        block["backbone"] = "timm/resnet10t"
     with pytest.raises(InputError) as error:
         validated(raw_parameters)
     for word in words:
