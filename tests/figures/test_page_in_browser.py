@@ -388,8 +388,6 @@ def test_every_point_of_a_large_set_is_drawn(browser: Browser) -> None:
         assert browser.point_at(point) == f"{point}\nimage {point}"
     # What is nearest is what a plain search finds.
     assert browser.ask("neighboursOf(group, set, 5).rows") == nearest(xy, 5)
-    took = browser.ask("((begin) => (drawPoints(), performance.now() - begin))(performance.now())")
-    assert took < 1000  # (ms; what a quiet machine needs: docs/benchmarks.md)
 
 
 def nearest(xy: np.ndarray, row: int) -> list[int]:

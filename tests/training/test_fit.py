@@ -39,6 +39,11 @@ def regression(device: torch.device = POLICY.device) -> tuple[nn.Linear, Tensor,
     return model.to(device), inputs.to(device), targets.to(device)
 
 
+def squared(model: nn.Module, rows: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
+    loss: Tensor = (model(inputs[rows]) - targets[rows]).square().mean()
+    return loss
+
+
 def train(
     parameters: TrainingParameters, policy: Policy = POLICY
 ) -> tuple[nn.Linear, Any, list[list[int]]]:
@@ -46,10 +51,8 @@ def train(
     seen: list[list[int]] = []
 
     def loss_of(model: nn.Linear, batch: ImageBatch) -> Tensor:
-        rows = batch.rows
-        seen.append(rows.tolist())
-        loss: Tensor = (model(inputs[rows]) - targets[rows]).square().mean()
-        return loss
+        seen.append(batch.rows.tolist())
+        return squared(model, batch.rows, inputs, targets)
 
     batches = RandomBatches(torch.arange(10, device=policy.device), 4, generator(0, "rows"))
     return model, fit(model, loss_of, batches, parameters, policy, "student"), seen
@@ -103,8 +106,7 @@ def test_the_running_average_of_the_weights_is_the_result(
 
     def loss_of(model: nn.Linear, batch: ImageBatch) -> Tensor:
         visited.append(model.weight.detach().clone())
-        loss: Tensor = (model(inputs[batch.rows]) - targets[batch.rows]).square().mean()
-        return loss
+        return squared(model, batch.rows, inputs, targets)
 
     batches = RandomBatches(torch.arange(10, device=policy.device), 4, generator(0, "rows"))
     fit(model, loss_of, batches, plain, policy, "student")
@@ -126,8 +128,7 @@ def test_norms_beside_averaged_weights_have_the_last_statistics(parameters: Para
             model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
 
         def loss_of(model: nn.Sequential, batch: ImageBatch) -> Tensor:
-            loss: Tensor = (model(inputs[batch.rows]) - targets[batch.rows]).square().mean()
-            return loss
+            return squared(model, batch.rows, inputs, targets)
 
         batches = RandomBatches(torch.arange(10), 4, generator(0, "rows"))
         fit(model, loss_of, batches, settings(parameters, average=average), POLICY, "student")
@@ -170,11 +171,9 @@ def test_divergence_stops_at_its_step_and_names_the_rate(parameters: Parameters)
     steps = []
 
     def loss_of(model: nn.Linear, batch: ImageBatch) -> Tensor:
-        rows = batch.rows
         steps.append(1)
         factor = float("nan") if len(steps) == 5 else 1.0
-        loss: Tensor = (model(inputs[rows]) - targets[rows]).square().mean() * factor
-        return loss
+        return factor * squared(model, batch.rows, inputs, targets)
 
     batches = RandomBatches(torch.arange(10), 4, generator(0, "rows"))
     with pytest.raises(
@@ -211,9 +210,7 @@ def test_weights_that_overflow_in_the_last_step_are_refused(parameters: Paramete
     model, inputs, targets = regression()
 
     def loss_of(model: nn.Linear, batch: ImageBatch) -> Tensor:
-        rows = batch.rows
-        loss: Tensor = 1e4 * (model(inputs[rows]) - targets[rows]).square().mean()
-        return loss
+        return 1e4 * squared(model, batch.rows, inputs, targets)
 
     one_step = RandomBatches(torch.arange(10), 10, generator(0, "rows"))
     with pytest.raises(InputError, match=r"student: the last step's weights are not finite"):
