@@ -23,6 +23,7 @@ from kedro.runner import SequentialRunner
 from guided_dml.cli import cli
 from guided_dml.comparison.records import warn
 from guided_dml.databases import sqlite_url
+from guided_dml.mlflow_store import store_uri
 from guided_dml.parameters import Parameters, validated
 from guided_dml.types import LabelledImages
 
@@ -148,6 +149,22 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("guided_dml.cli.end_on_interrupt", lambda: None)
     monkeypatch.setattr("guided_dml.serving.server.end_at_once", lambda: None)
     return place
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of MLflow (to make one takes seconds)."""
+    place = tmp_path_factory.mktemp("database")
+    store_uri(place)
+    return place / "mlruns" / "mlflow.db"
+
+
+@pytest.fixture
+def tracked(project: Path, database: Path) -> Path:
+    """The project, with MLflow's database made before."""
+    (project / "mlruns").mkdir()
+    shutil.copy(database, project / "mlruns")
+    return project
 
 
 @pytest.fixture

@@ -28,15 +28,15 @@ REFUSED = {
 
 
 @pytest.fixture
-def registered(exported_project: Path, project: Path) -> Path:
+def registered(exported_project: Path, tracked: Path) -> Path:
     """A project whose export is logged and registered twice over, as after a repeated upload."""
-    shutil.copytree(exported_project / "data", project / "data", dirs_exist_ok=True)
-    files = {name: str(path.relative_to(project)) for name, path in export_files(project).items()}
+    shutil.copytree(exported_project / "data", tracked / "data", dirs_exist_ok=True)
+    files = {name: str(path.relative_to(tracked)) for name, path in export_files(tracked).items()}
     for key in ("first", "second"):
-        run = TrackedRun(open_experiment(project, "digits"), {"session": key}, key, {}, {})
+        run = TrackedRun(open_experiment(tracked, "digits"), {"session": key}, key, {}, {})
         run.log_model("guided-digits", "2026-01-01T00.00.00.000Z", files)
         run.finish("FINISHED")
-    return project
+    return tracked
 
 
 def test_an_export_is_registered_once_and_answers_without_pickle(

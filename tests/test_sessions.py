@@ -28,9 +28,11 @@ def file(project: Path, pattern: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Path:
     """A project after two whole runs with the same seed and one with another; only to be read."""
     place = copy_of_project(tmp_path_factory.mktemp("finished") / "project")
+    (place / "mlruns").mkdir()
+    shutil.copy(database, place / "mlruns")
     for seed in (0, 0, 1):
         run(place, params={"seed": seed})
     return place
@@ -342,6 +344,7 @@ def test_a_kill_at_any_moment_leaves_no_file_without_its_record(project: Path) -
     assert [count for _, count in without] == [*range(1, len(without) + 1)]
 
 
+@pytest.mark.usefixtures("tracked")
 def test_what_a_killed_step_saved_half_is_not_read_with_older_halves(project: Path) -> None:
     first = run(project, "ingestion")
     second = run(project, "ingestion", params={"data": {"images_per_class": 4}})
@@ -360,6 +363,7 @@ def test_a_network_that_cannot_be_built_is_refused_before_its_teacher_is_trained
     assert not versions(project, "gemini_weights.safetensors")
 
 
+@pytest.mark.usefixtures("tracked")
 def test_a_failed_run_is_marked_failed_with_its_error(project: Path) -> None:
     diverging = SMALL["student"] | {"learning_rate": 1e30, "clip_gradient_values": None}
     with pytest.raises(InputError, match=r"student: the loss became \w+ at epoch"):
@@ -370,6 +374,7 @@ def test_a_failed_run_is_marked_failed_with_its_error(project: Path) -> None:
     assert not list(project.glob("data/06_models/digits/guided/**/*.safetensors"))
 
 
+@pytest.mark.usefixtures("tracked")
 def test_a_run_that_was_killed_is_closed_by_the_next(project: Path) -> None:
     run(project, "ingestion")
     database = project / "mlruns" / "mlflow.db"
@@ -401,6 +406,7 @@ def test_trouble_with_mlflow_does_not_stop_a_run(
     assert "MLflow did not record this (the run goes on)" in caplog.text
 
 
+@pytest.mark.usefixtures("tracked")
 def test_two_runs_never_read_each_others_versions(project: Path) -> None:
     """Whatever this session saves, another run's newer version lies beside it at once."""
     run(project, "ingestion")
@@ -441,6 +447,7 @@ def test_two_runs_never_read_each_others_versions(project: Path) -> None:
     assert Path(logged).read_bytes() == own.read_bytes()
 
 
+@pytest.mark.usefixtures("tracked")
 def test_a_new_data_set_needs_a_catalog_and_nothing_else(project: Path) -> None:
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (60, 8, 8), np.uint8), np.repeat(["x", "y"], 30)

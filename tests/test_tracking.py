@@ -22,18 +22,10 @@ from click.testing import CliRunner
 from guided_dml import mlflow_store
 from guided_dml.cli import cli
 from guided_dml.databases import sqlite_url
-from guided_dml.mlflow_store import open_experiment, store_uri
+from guided_dml.mlflow_store import open_experiment
 from guided_dml.tracking import PENDING, Recorder
 
 OPENING: dict[str, Any] = {"experiment": "digits", "tags": {}, "parameters": {"seed": 3}}
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database (to make one takes seconds)."""
-    project = tmp_path_factory.mktemp("empty")
-    store_uri(project)
-    return project / "mlruns" / "mlflow.db"
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ from warm import Command
 
 TINY = "data.images_per_class=10,gemini.epochs=2,student.backbone=small_cnn,compute.device=cpu"
 
+#: Without MLflow, whose database takes seconds to make.
+UNTRACKED = f"{TINY},tracking=false"
 
 #: There are no validation images, but they are asked for.
 VALIDATION = "data.images_per_class=9,data.validation_share=0,evaluation.split=validation"
@@ -58,6 +60,7 @@ def newest(project: Path, name: str) -> Path:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("tracked")
 def test_every_run_is_computed_once_recorded_uploaded_and_reported(
     project: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,7 +322,7 @@ def test_while_mlflow_is_locked_scores_wait_to_be_uploaded(
             ["student.pretrained: there is no file gone.safetensors"],
         ),
         (
-            ["--envs", "digits", "--scheduler", "tcp://127.0.0.1:9", "--params", TINY],
+            ["--envs", "digits", "--scheduler", "tcp://127.0.0.1:9", "--params", UNTRACKED],
             ["no Dask scheduler answers at tcp://127.0.0.1:9"],
         ),
     ],
@@ -351,6 +354,7 @@ LONG = f"{TINY},student.epochs=60"
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("tracked")
 def test_a_killed_worker_and_ctrl_c_lose_only_what_was_under_way(
     project: Path, scheduler: str
 ) -> None:
@@ -386,6 +390,7 @@ def test_a_killed_worker_and_ctrl_c_lose_only_what_was_under_way(
     assert states == [("FINISHED",)]
 
 
+@pytest.mark.usefixtures("tracked")
 def test_two_comparisons_at_once_share_a_scoreboard(project: Path, scheduler: str) -> None:
     command = ["kedro", "compare", "--envs", "digits", "--methods", "softmax,anchors"]
     command += ["--scheduler", scheduler, "--seeds", "1", "--params", TINY]

@@ -44,6 +44,7 @@ def stored(project: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("tracked")
 def test_all_modules_of_two_methods(project: Path, scheduler: str) -> None:
     compared(project, scheduler, "--robustness", "maps")
     (head,) = (project / SCOREBOARD.parent / "weights").rglob("head.safetensors")

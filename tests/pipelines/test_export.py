@@ -213,6 +213,7 @@ def test_a_client_cannot_name_a_file_of_this_machine(predictor: Predictor, tmp_p
         assert (told["label"], "a file's bytes are needed" in told["error"]) == (None, True)
 
 
+@pytest.mark.usefixtures("tracked")
 def test_a_folder_is_answered_without_torch(
     exported: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -287,6 +288,7 @@ def test_without_onnxruntime_the_remedy_is_told(
         Predictor.from_files(export_files(exported_project))
 
 
+@pytest.mark.usefixtures("tracked")
 def test_an_export_does_not_need_the_registry(
     exported: Path, monkeypatch: pytest.MonkeyPatch, warned: list[str]
 ) -> None:

@@ -21,9 +21,9 @@ NEWER = "2999-01-01T00.00.00.000Z"
 
 
 @pytest.fixture
-def registry(project: Path) -> MlflowClient:
-    """An empty registry; to set up its database takes seconds, so one test has it."""
-    return open_client(project)
+def registry(tracked: Path) -> MlflowClient:
+    """An empty registry."""
+    return open_client(tracked)
 
 
 def test_an_alias_serves_its_export_and_what_is_missing_is_told(
