@@ -32,6 +32,7 @@ pytest_plugins = ["devices", "exported"]
 mpl.use("Agg")
 os.environ["KEDRO_DISABLE_TELEMETRY"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ.pop("MLFLOW_TRACKING_URI", None)  # (no test writes to a server of the developer's)
 
 # (once: each time costs most of a second, and all projects of the tests share the package)
 configure_project("guided_dml")
@@ -144,7 +145,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project's configuration in a folder of its own, which is the working directory."""
     place = copy_of_project(tmp_path / "project")
     monkeypatch.chdir(place)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     # (a command would end the process of the tests)
     monkeypatch.setattr("guided_dml.cli.end_on_interrupt", lambda: None)
     monkeypatch.setattr("guided_dml.serving.server.end_at_once", lambda: None)

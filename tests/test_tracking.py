@@ -31,7 +31,6 @@ OPENING: dict[str, Any] = {"experiment": "digits", "tags": {}, "parameters": {"s
 @pytest.fixture
 def place(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project's folder, whose name means something else in an address."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr("guided_dml.cli.end_on_interrupt", lambda: None)
     project = tmp_path / "50%20 of ü? #1 'a\""
     (project / "mlruns").mkdir(parents=True)
