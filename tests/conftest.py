@@ -70,6 +70,15 @@ def kedro(project: Path, *arguments: str) -> Result:
         return CliRunner().invoke(cli, list(arguments))
 
 
+def refusal(project: Path, *arguments: str) -> str:
+    """Return the message of a command that refuses; it is all that the command says on stderr."""
+    result = kedro(project, *arguments)
+    assert isinstance(result.exception, SystemExit), result.exception  # (an error that it caught)
+    assert result.exit_code == 1, result.output
+    assert result.stderr.startswith("Error: "), result.stderr
+    return result.stderr
+
+
 @pytest.fixture
 def raw_parameters() -> dict[str, Any]:
     """The parameters of conf/base, as a nested dictionary."""

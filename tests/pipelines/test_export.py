@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from cards import card_of
-from conftest import PROJECT, kedro, run, tracked_runs
+from conftest import PROJECT, kedro, refusal, run, tracked_runs
 from exported import PARAMETERS, export_files
 from guided_dml.errors import InputError
 from guided_dml.inference.card import Card
@@ -149,11 +149,9 @@ def test_other_flip_averaging_than_the_cards_is_told_and_both_are_scored(
 
 def test_weights_without_a_card_cannot_be_used(exported: Path) -> None:
     shutil.rmtree(exported / "data/06_models/digits/guided/card.json")
-    result = kedro(exported, "run", "--pipelines=export")
-    assert result.exit_code == 1
-    assert (
+    message = refusal(exported, "run", "--pipelines=export")
+    assert message.startswith(
         "Error: no guided.card is stored for the data set digits; first run the pipeline"
-        in result.output
     )
 
 
@@ -162,9 +160,8 @@ def test_a_network_that_differs_from_pytorchs_is_not_stored(
 ) -> None:
     monkeypatch.setattr("guided_dml.pipelines.export.nodes.TOLERANCE", -1.0)
     before = set(exported.rglob("network.onnx"))
-    result = kedro(exported, "run", "--pipelines=export", "--params=tracking=false")
-    assert result.exit_code == 1
-    assert "embeddings differ from PyTorch's by" in result.output
+    message = refusal(exported, "run", "--pipelines=export", "--params=tracking=false")
+    assert "embeddings differ from PyTorch's by" in message
     assert set(exported.rglob("network.onnx")) == before
 
 
@@ -259,15 +256,13 @@ def test_a_folder_that_cannot_be_answered_is_told(exported: Path, given: str, me
     (exported / "broken").mkdir()
     (exported / "broken" / "a.png").write_bytes(b"x")
     images = f",inference.images={given}" if given else ""
-    result = kedro(exported, "run", "--pipelines=inference", f"--params=tracking=false{images}")
-    assert result.exit_code == 1
-    assert re.search(message, result.output)
+    asked = ("run", "--pipelines=inference", f"--params=tracking=false{images}")
+    assert re.search(message, refusal(exported, *asked))
 
 
 def test_inference_before_an_export_is_told(project: Path) -> None:
-    result = kedro(project, "run", "--pipelines=inference", "--params=inference.images=.")
-    assert result.exit_code == 1
-    assert "is stored for the data set digits; first run the pipeline export" in result.output
+    message = refusal(project, "run", "--pipelines=inference", "--params=inference.images=.")
+    assert "is stored for the data set digits; first run the pipeline export" in message
 
 
 def test_inverted_images_are_told(exported: Path, photographs: Path, warned: list[str]) -> None:

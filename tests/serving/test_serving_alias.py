@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import kedro
+from conftest import refusal
 from exported import free_port
 from guided_dml.mlflow_store import open_client
 from guided_dml.registry import EXPORT
@@ -30,10 +30,7 @@ def test_an_alias_serves_its_export_and_what_is_missing_is_told(
     exported_project: Path, project: Path, registry: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def told() -> str:
-        result = kedro(project, "serve", "--port", free_port(), "--alias", "champion")
-        assert result.exit_code == 1
-        assert result.stderr.startswith("Error: ")
-        return result.stderr
+        return refusal(project, "serve", "--port", free_port(), "--alias", "champion")
 
     assert "no model guided-digits is registered" in told()
     models = project / "data/06_models/digits/guided"

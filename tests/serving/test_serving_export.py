@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import kedro
+from conftest import refusal
 from exported import free_port
 from guided_dml.comparison.sessions import session
 from guided_dml.errors import InputError
@@ -75,11 +75,10 @@ def test_the_newest_whole_one_is_taken_and_an_older_one_on_demand(
 )
 def test_an_export_without_a_part_is_refused(models: Path, project: Path, file: str) -> None:
     shutil.rmtree(models / file)
-    result = kedro(project, "serve", "--port", free_port())
-    assert result.exit_code == 1
-    assert result.stderr.startswith("Error: the export ")
-    assert "gallery" in result.stderr or file.partition(".")[0] in result.stderr
-    assert "kedro run --env digits --pipelines=export" in result.stderr
+    message = refusal(project, "serve", "--port", free_port())
+    assert message.startswith("Error: the export ")
+    assert "gallery" in message or file.partition(".")[0] in message
+    assert "kedro run --env digits --pipelines=export" in message
 
 
 @pytest.mark.parametrize(
@@ -94,15 +93,12 @@ def test_an_export_without_a_part_is_refused(models: Path, project: Path, file: 
 def test_without_an_export_the_way_to_one_is_told(
     project: Path, arguments: list[str], words: list[str]
 ) -> None:
-    result = kedro(project, "serve", "--port", free_port(), *arguments)
-    assert result.exit_code == 1
-    assert result.stderr.startswith("Error: ")
+    message = refusal(project, "serve", "--port", free_port(), *arguments)
     for word in words:
-        assert word in result.stderr
+        assert word in message
 
 
 def test_the_model_of_another_data_set_is_refused(models: Path, project: Path) -> None:
     models.parent.rename(project / "data" / "06_models" / "mnist")
-    result = kedro(project, "serve", "--port", free_port(), "--env", "mnist")
-    assert result.exit_code == 1
-    assert "this is guided-digits, not guided-mnist" in result.stderr
+    message = refusal(project, "serve", "--port", free_port(), "--env", "mnist")
+    assert "this is guided-digits, not guided-mnist" in message

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from uvicorn import Config, Server
 
-from conftest import kedro
+from conftest import refusal
 from guided_dml.figures.style import visible
 from guided_dml.serving import guard
 from guided_dml.serving.app import create_app
@@ -88,9 +88,8 @@ def predicted(port: int, content: bytes) -> dict[str, Any]:
 
 
 def test_a_port_in_use_is_told(port: int, project: Path) -> None:
-    result = kedro(project, "serve", "--port", str(port))
-    assert result.exit_code == 1
-    assert result.stderr.startswith(f"Error: --port: {port} given; another program uses it")
+    message = refusal(project, "serve", "--port", str(port))
+    assert message.startswith(f"Error: --port: {port} given; another program uses it")
 
 
 def test_the_command_serves_until_ctrl_c_without_torch_and_writes_nothing(
