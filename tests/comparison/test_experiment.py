@@ -20,7 +20,6 @@ from guided_dml.comparison.plan import Plan, PlannedRun, plan_data_set
 from guided_dml.comparison.records import SCOREBOARD, About, RunRecord
 from guided_dml.comparison.sessions import merged
 from guided_dml.comparison.upload import Uploader
-from guided_dml.mlflow_store import open_experiment
 from warm import Command
 
 TINY = "data.images_per_class=10,gemini.epochs=2,student.backbone=small_cnn,compute.device=cpu"
@@ -138,35 +137,17 @@ def test_runs_of_other_parameters_are_kept_and_not_mixed(project: Path, schedule
     ]
 
 
-def test_a_run_that_lacks_a_score_counts_until_it_is_refreshed(
+def test_a_refresh_scores_anew_and_if_that_cannot_be_stored_leaves_no_older_record(
     project: Path, scheduler: str
 ) -> None:
-    compared(project, scheduler, "softmax", "anchors", tracking=False)
-    file = score_files(project)["softmax seed_0"]
-    whole = json.loads(file.read_text())
-    older = {name: value for name, value in whole["scores"].items() if name != "nmi"}
-    file.write_text(json.dumps(whole | {"scores": older}))
-    _, said = compared(project, scheduler, "softmax", "anchors", tracking=False)
-    assert said[0] == "2 runs: 2 finished before, 0 to do"
-    assert said[1].startswith(
-        "1 finished run without scores that came later: digits softmax 0 (nmi)"
-    )
-    assert "--refresh" in said[1]
-    _, said = compared(project, scheduler, "softmax", "anchors", tracking=False, refresh=True)
-    assert said[0] == "2 runs: 1 finished before, 1 to do"
-    assert json.loads(file.read_text())["scores"] == whole["scores"]
-    _, said = compared(project, scheduler, "softmax", "anchors", tracking=False, refresh=True)
-    assert said[0] == "2 runs: 2 finished before, 0 to do"
-
-
-def test_a_refresh_that_cannot_be_stored_leaves_no_older_record(
-    project: Path, scheduler: str
-) -> None:
-    """Else its scores would stand beside another network, or none."""
+    """Else older scores would stand beside another network, or none."""
     compared(project, scheduler, "softmax", tracking=False)
     file = score_files(project)["softmax seed_0"]
     record = json.loads(file.read_text())
-    del record["scores"]["nmi"]
+    nmi = record["scores"].pop("nmi")
+    file.write_text(json.dumps(record))
+    compared(project, scheduler, "softmax", tracking=False, refresh=True)
+    assert json.loads(file.read_text())["scores"] == record["scores"] | {"nmi": nmi}
     file.write_text(json.dumps(record))
     place = file.relative_to(project / SCOREBOARD).with_suffix("")
     weights = project / SCOREBOARD.parent / "weights" / place / "weights.safetensors"
@@ -211,51 +192,39 @@ def test_a_result_that_cannot_be_stored_is_not_trained_for_again(
     assert not list(project.glob("data/06_models/digits/checkpoints/*"))
 
 
-def test_without_mlflow_scores_are_kept_and_uploaded_later(
-    project: Path,
+def test_without_mlflow_or_while_it_is_locked_scores_are_kept_and_uploaded_later(
+    tracked: Path,
     scheduler: str,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    project, database = tracked, tracked / "mlruns" / "mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/pyproject.toml/no.db")
     outcome, _ = compared(project, scheduler, "softmax")
     assert len(outcome.finished) == len(score_files(project)) == 1
     assert "the same command again uploads what is missing" in caplog.text
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    compared(project, scheduler, "softmax")
+    plan = plan_data_set(project, "digits", "equal", ["softmax"], 1, SMALL)
+    with monkeypatch.context() as hurried, closing(sqlite3.connect(database)) as another:
+        hurried.setattr(mlflow_store, "PATIENCE", 0.1)
+        another.execute("BEGIN EXCLUSIVE")
+        Uploader(project, plan)
+        assert "database is locked); all scores are on the scoreboard" in caplog.text
+    _, said = compared(project, scheduler, "softmax")
+    assert said[0] == "1 run: 1 finished before, 0 to do"
     assert len(uploaded(project)) == 1
     (file,) = score_files(project).values()
     record = RunRecord.model_validate_json(file.read_bytes())
     anew = record.model_copy(update={"scores": record.scores | {"map_at_r": 0.125}})
-    plan = plan_data_set(project, "digits", "equal", ["softmax"], 1, SMALL)
     Uploader(project, plan).add(anew, {})
     (run,) = uploaded(project)
     assert run.data.metrics["map_at_r"] == 0.125
     assert run.data.metrics["recall_at_1"] == record.scores["recall_at_1"]
     other = merged(SMALL, {"margin": {"margin": 0.5}})
-    Uploader(project, plan_data_set(project, "digits", "equal", ["softmax"], 1, other)).add(
-        anew, {}
-    )
+    plan = plan_data_set(project, "digits", "equal", ["softmax"], 1, other)
+    Uploader(project, plan).add(anew, {})
     (moved,) = uploaded(project)  # (to the newest comparison that it is of)
     assert moved.data.tags["mlflow.parentRunId"] != run.data.tags["mlflow.parentRunId"]
-
-
-def test_while_mlflow_is_locked_scores_wait_to_be_uploaded(
-    project: Path,
-    scheduler: str,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    compared(project, scheduler, "softmax", tracking=False)
-    open_experiment(project, "digits")
-    monkeypatch.setattr(mlflow_store, "PATIENCE", 0.1)
-    with closing(sqlite3.connect(project / "mlruns" / "mlflow.db")) as another:
-        another.execute("BEGIN EXCLUSIVE")
-        Uploader(project, plan_data_set(project, "digits", "equal", ["softmax"], 1, SMALL))
-        assert "database is locked); all scores are on the scoreboard" in caplog.text
-    _, said = compared(project, scheduler, "softmax")
-    assert said[0] == "1 run: 1 finished before, 0 to do"
-    assert len(uploaded(project)) == 1
 
 
 @pytest.mark.parametrize(
@@ -401,30 +370,44 @@ def test_two_comparisons_at_once_share_a_scoreboard(project: Path, scheduler: st
         json.loads(path.read_text())
 
 
-@pytest.mark.parametrize("damaged", [False, True])
-def test_a_run_without_its_whole_network_is_told_and_run_anew_on_demand(
-    tmp_path: Path, damaged: bool
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        ("bare", "without a whole network to be measured: digits softmax 0"),
+        ("damaged", "with damaged files of their networks or embeddings: digits softmax 0"),
+        ("lacking", "without scores that came later: digits softmax 0 (nmi)"),
+    ],
+)
+def test_a_run_that_lacks_something_is_told_and_run_anew_on_demand(
+    tmp_path: Path, trouble: str, told: str
 ) -> None:
     about = About.model_validate(scoreboard.about(robustness={"maps": "k1"}))
     key = about.settings["softmax"]
     planned = PlannedRun("digits", about.id, "equal", "softmax", 0, key, "d1", {}, "", "")
-    scoreboard.write_json(tmp_path, "scoreboard", planned.id, scoreboard.run("softmax"))
-    if damaged:
-        file = tmp_path / SCOREBOARD.parent / f"embeddings/{planned.id}.safetensors"
-        file.parent.mkdir(parents=True)
-        file.write_bytes(b"half a file")
+    record = scoreboard.run("softmax")
+    file = scoreboard.write_json(tmp_path, "scoreboard", planned.id, record)
+    embeddings = tmp_path / SCOREBOARD.parent / f"embeddings/{planned.id}.safetensors"
+    if trouble == "damaged":
+        embeddings.parent.mkdir(parents=True)
+        embeddings.write_bytes(b"half a file")
+    if trouble == "lacking":
+        scores = {name: score for name, score in record["scores"].items() if name != "nmi"}
+        file.write_text(json.dumps(record | {"scores": scores}))
     plan, said = Plan([planned], about, tracking=False), list[str]()
 
     def left(refresh: bool) -> tuple[list[PlannedRun], Progress]:
         progress = Progress(tmp_path, {about.id: plan}, {about.id: Uploader(tmp_path, plan)})
-        how = How(None, None, refresh, weights=True, modules=[] if damaged else ["maps"])
+        modules = ["maps"] if trouble == "bare" else []
+        how = How(None, None, refresh, weights=True, modules=modules)
         return _missing(progress, how, said.append), progress
 
     missing, progress = left(refresh=False)
     assert (missing, progress.finished) == ([], [planned])
-    files = "with damaged files of their networks or embeddings"
-    why = files if damaged else "without a whole network to be measured"
-    told = f"1 finished run {why}: digits softmax 0; --refresh runs them anew"
+    told = f"1 finished run {told}; --refresh runs them anew"
     assert said == ["1 run: 1 finished before, 0 to do", told]
-    assert len(progress.failed) == (not damaged)
+    assert len(progress.failed) == (trouble == "bare")
     assert left(refresh=True)[0] == [planned]
+    if trouble != "bare":  # (once it is whole there is nothing to refresh)
+        file.write_text(json.dumps(record))
+        embeddings.unlink(missing_ok=True)
+        assert left(refresh=True)[0] == []
