@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,10 @@ def trained(
     parameters: Parameters,
     method: str,
     student: StudentParameters,
-    teacher: Tensors | None,
-) -> tuple[Tensors, History]:
-    weights, history, *_ = train_student(
+    teacher: Tensors | None = None,
+    store: CheckpointStore | None = None,
+) -> tuple[Any, ...]:
+    return train_student(
         inputs["train"],
         inputs["normalisation"],
         inputs["split"],
@@ -85,11 +87,10 @@ def trained(
         False,
         parameters.compute,
         7,
-        None,
+        store,
         teacher,
         method=method,
     )
-    return weights, history
 
 
 def taught(
@@ -141,36 +142,39 @@ class KilledError(Exception):
     pass
 
 
+def killing_at(step: int) -> Callable[..., torch.Tensor]:
+    """Return GEMINI's loss, which ends the training at a step."""
+    steps = count(1)
+
+    def killing(*embeddings: torch.Tensor, beta: float, margin: float) -> torch.Tensor:
+        if next(steps) == step:
+            raise KilledError
+        return gemini_loss(*embeddings, beta=beta, margin=margin)
+
+    return killing
+
+
 @pytest.mark.parametrize("fresh", [False, True])
-@pytest.mark.parametrize("killed_at", [1, 6, 7, 15, 24])  # (6 pairs an epoch)
 def test_a_killed_gemini_ends_as_if_never_killed(
     inputs: dict[str, Any],
     parameters: Parameters,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    killed_at: int,
     fresh: bool,
 ) -> None:
     changes = {"epochs": 4, "momentum": 0.9, "schedule": "one_cycle", "fresh_triplets": fresh}
     settings = parameters.gemini.model_copy(update=changes)
-    store, steps = CheckpointStore(tmp_path, interval=0), 0
-
-    def killing(*embeddings: torch.Tensor, beta: float, margin: float) -> torch.Tensor:
-        nonlocal steps
-        steps += 1
-        if steps == killed_at:
-            raise KilledError
-        return gemini_loss(*embeddings, beta=beta, margin=margin)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("guided_dml.losses.gemini_loss", killing)
-        with pytest.raises(KilledError):
-            taught(inputs, parameters, settings, store)
-    resumed, its_history = taught(inputs, parameters, settings, store)
-    assert store.resumed == (killed_at > 6)
     weights, history = taught(inputs, parameters, settings)
-    assert its_history.equals(history)
-    assert all(resumed[name].equal(value) for name, value in weights.items())
+    for killed_at in (1, 6, 7, 15, 24):  # (6 pairs an epoch)
+        store = CheckpointStore(tmp_path / f"{killed_at}", interval=0)
+        with monkeypatch.context() as patch:
+            patch.setattr("guided_dml.losses.gemini_loss", killing_at(killed_at))
+            with pytest.raises(KilledError):
+                taught(inputs, parameters, settings, store)
+        resumed, its_history = taught(inputs, parameters, settings, store)
+        assert store.resumed == (killed_at > 6)
+        assert its_history.equals(history)
+        assert all(resumed[name].equal(value) for name, value in weights.items())
 
 
 def test_fresh_triplets_begin_with_the_second_epoch(
@@ -243,7 +247,7 @@ def test_every_method_minimises_its_objective_from_the_same_initial_weights(
     if settings.follows_teacher:
         answers = torch.randn(len(rows), 2, generator=torch.Generator().manual_seed(0))
         teacher = {"embeddings": answers, "labels": labels}
-    weights, history = trained(inputs, parameters, method, student, teacher)
+    weights, history, *_ = trained(inputs, parameters, method, student, teacher)
     model = build_embedder(7, (1, 8, 8), student, unit_length=settings.normalise_embeddings).train()
     with torch.no_grad():
         embeddings = model(normalised(train, inputs["normalisation"])[rows])
@@ -267,7 +271,7 @@ def test_targets_are_learnt_at_one_scale_that_the_stored_weights_undo(
     if settings.follows_teacher:
         targets = 3 + 2 * torch.randn(len(rows), 2, generator=torch.Generator().manual_seed(0))
         teacher = {"embeddings": targets, "labels": labels}
-    weights, history = trained(inputs, parameters, method, student, teacher)
+    weights, history, *_ = trained(inputs, parameters, method, student, teacher)
     factor = scale / ((targets - targets.mean(0)) ** 2).sum(1).mean().sqrt().item()
     model = build_embedder(7, (1, 8, 8), student).train()
     with torch.no_grad():
@@ -313,10 +317,10 @@ def test_images_are_not_moved_out_of_themselves(
 ) -> None:
     changes = {**STILL, "backbone": "small_cnn", "shift": 7, "flip": "random"}
     student = parameters.student.model_copy(update=changes)
-    trained(inputs, parameters, "softmax", student, None)
+    trained(inputs, parameters, "softmax", student)
     far = student.model_copy(update={"shift": 8})
     with pytest.raises(InputError, match=r"student\.shift: 8 given; images of 8x8 .* 7 at most"):
-        trained(inputs, parameters, "softmax", far, None)
+        trained(inputs, parameters, "softmax", far)
 
 
 def test_a_card_tells_what_its_network_started_from(
@@ -327,11 +331,7 @@ def test_a_card_tells_what_its_network_started_from(
     body = build_embedder(0, (1, 8, 8), there).state_dict()
     save_file({name.removeprefix("0."): w for name, w in body.items() if name[:2] == "0."}, file)
     student = there.model_copy(update={**STILL, "pretrained": str(file), "flip": "random"})
-    train, normalisation, split = (inputs[n] for n in ("train", "normalisation", "split"))
-    classes, settings, compute = list("abc"), {"normalise_embeddings": False}, parameters.compute
-    how = (settings, False, False, compute, 0, None)
-    given: Any = (train, normalisation, split, classes, {}, student, *how)
-    weights, _, card, *_ = train_student(*given, method="softmax")
+    weights, _, card, *_ = trained(inputs, parameters, "softmax", student)
     assert card.student["pretrained"] == "known.safetensors"
     assert card.student["flip"] == "random"
     file.unlink()
@@ -350,9 +350,7 @@ def test_targets_without_a_scale_are_refused(
             trained(inputs, parameters, "guided", student, same)
     on_circle = Anchors(margin=3.0, normalise_embeddings=True)
     with pytest.raises(InputError, match=r"anchors\.normalise_embeddings allows no scale"):
-        trained(
-            inputs, parameters.model_copy(update={"anchors": on_circle}), "anchors", student, None
-        )
+        trained(inputs, parameters.model_copy(update={"anchors": on_circle}), "anchors", student)
 
 
 @pytest.mark.parametrize("unit_length", [False, True])
@@ -380,33 +378,15 @@ def test_an_image_and_its_mirror_image_embed_as_their_mean(
     torch.testing.assert_close(found["embeddings"], expected)
     torch.testing.assert_close(found["embeddings"], again["embeddings"])
     torch.testing.assert_close(found["unaveraged"], alone[1]["embeddings"])
+    for part, given in zip(alone, (train, test), strict=True):
+        with torch.no_grad():
+            torch.testing.assert_close(part["embeddings"], model(normalised(given, normalisation)))
     with_and_without, without = (
         score_embeddings(*sets, parameters.compute, seed=0) for sets in (both, alone)
     )
     assert len(with_and_without) == 2 * len(without)
     for name, score in without.items():
         assert with_and_without[f"{name}_without_flip_average"] == pytest.approx(score)
-
-
-def test_embeddings_of_length_one_are_scored_as_such(
-    inputs: dict[str, Any], parameters: Parameters
-) -> None:
-    student = parameters.student.model_copy(update={"backbone": "small_cnn"})
-    weights = build_embedder(0, (1, 8, 8), student, unit_length=True).state_dict()
-    train, test, normalisation, split = (
-        inputs[name] for name in ("train", "test", "normalisation", "split")
-    )
-    for part in embed_images(
-        weights,
-        card_of(weights, student, normalisation, unit_length=True),
-        train,
-        test,
-        split,
-        parameters.evaluation,
-        parameters.compute,
-    ):
-        lengths = part["embeddings"].norm(dim=1)
-        torch.testing.assert_close(lengths, torch.ones(len(lengths)))
 
 
 def test_targets_of_other_images_or_dimension_are_refused(
@@ -468,21 +448,7 @@ def test_a_training_goes_on_only_with_as_many_threads(
         changed = {"student": small, "gemini": {"epochs": 1}, "compute": {"threads": threads}}
         settings = validated(merged(raw_parameters, changed))
         taught(inputs, settings, settings.gemini, store)
-        train_student(
-            train_images=inputs["train"],
-            normalisation=inputs["normalisation"],
-            split=inputs["split"],
-            classes=list("abc"),
-            data_report={},
-            student=settings.student,
-            settings=raw_parameters["softmax"],
-            raw_pixel_training=False,
-            flip_average=False,
-            compute=settings.compute,
-            seed=0,
-            checkpoints=store,
-            method="softmax",
-        )
+        trained(inputs, settings, "softmax", settings.student, store=store)
         return store.resumed
 
     assert [resumed(threads) for threads in (1, 2, 2)] == [False, False, True]
