@@ -76,8 +76,14 @@ def test_images_stand_upright(tmp_path: Path, suffix: str, orientation: int | No
 @pytest.mark.parametrize(
     "exif", [b"junk" * 9, b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"]
 )
-def test_damaged_metadata_turn_nothing(tmp_path: Path, exif: bytes) -> None:
-    assert not read_image(draw(tmp_path / "0.jpg", "RGB", exif=exif), PLAIN).changed
+@pytest.mark.parametrize(
+    ("suffix", "more"), [("jpg", {}), ("jpg", {"dpi": (72, 72)}), ("png", {}), ("webp", {})]
+)
+def test_damaged_metadata_turn_nothing(
+    tmp_path: Path, suffix: str, more: dict[str, Any], exif: bytes
+) -> None:
+    file = draw(tmp_path / f"0.{suffix}", "RGB", exif=exif, **more)
+    assert not read_image(file, PLAIN).changed
 
 
 def transparent(mode: str) -> Image.Image:
@@ -154,6 +160,24 @@ def test_what_is_no_square_is_resized_by_the_rule(tmp_path: Path) -> None:
 def test_a_line_is_resized_as_well(tmp_path: Path, resize: Resize, size: tuple[int, int]) -> None:
     line = draw(tmp_path / "0.png", size=size)
     assert read_image(line, Rules(4, None, resize, "white")).pixels.shape == (1, 4, 4)
+
+
+@pytest.mark.parametrize("size", [(640, 9), (9, 640), (64, 1)])
+def test_a_padded_line_is_still_seen(tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.new("RGB", size, "black").save(tmp_path / "line.png")
+    seen = read_image(tmp_path / "line.png", Rules(32, 3, "pad", "white")).pixels
+    assert (seen == 0).all(0).sum() == 32
+
+
+def test_an_image_just_above_the_limit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = draw(tmp_path / "0.png", "L", (10, 11))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 109)
+    with pytest.raises(InputError, match=r"0\.png: this image is too large; at most 109 pixels"):
+        read_image(file, PLAIN)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 110)
+    assert read_image(file, PLAIN).size == (11, 10)
 
 
 def test_of_a_cameras_picture_in_several_sizes_the_first_counts(tmp_path: Path) -> None:
