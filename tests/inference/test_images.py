@@ -74,7 +74,14 @@ def test_images_stand_upright(tmp_path: Path, suffix: str, orientation: int | No
 
 
 @pytest.mark.parametrize(
-    "exif", [b"junk" * 9, b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"]
+    "exif",
+    [
+        b"junk" * 9,
+        b"Exif\0\0II*\0",
+        b"Exif\0\0XX*\0\x08\0\0\0",
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+        b"Exif\0\0MM\0*\0\0\0\x08\xff\xff",
+    ],
 )
 @pytest.mark.parametrize(
     ("suffix", "more"), [("jpg", {}), ("jpg", {"dpi": (72, 72)}), ("png", {}), ("webp", {})]
