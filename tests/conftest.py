@@ -91,7 +91,7 @@ def parameters(raw_parameters: dict[str, Any]) -> Parameters:
     return validated(raw_parameters)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_images() -> Callable[..., LabelledImages]:
     """A maker of images whose classes differ in brightness."""
 
