@@ -3,19 +3,17 @@
 from kedro.pipeline import Pipeline
 
 from guided_dml.methods import METHODS, pipeline_of
-from guided_dml.pipelines import (
-    audit,
-    evaluation,
-    export,
-    gemini,
-    inference,
-    ingestion,
-    reporting,
-    robustness,
-    student,
-    teacher_embeddings,
-    triplets,
-)
+from guided_dml.pipelines.audit import pipeline as audit
+from guided_dml.pipelines.evaluation import pipeline as evaluation
+from guided_dml.pipelines.export import pipeline as export
+from guided_dml.pipelines.gemini import pipeline as gemini
+from guided_dml.pipelines.inference import pipeline as inference
+from guided_dml.pipelines.ingestion import pipeline as ingestion
+from guided_dml.pipelines.reporting import pipeline as reporting
+from guided_dml.pipelines.robustness import pipeline as robustness
+from guided_dml.pipelines.student import pipeline as student
+from guided_dml.pipelines.teacher_embeddings import pipeline as teacher_embeddings
+from guided_dml.pipelines.triplets import pipeline as triplets
 
 #: A pipeline of each of these for every method, which runs when it is asked for.
 ON_DEMAND = {"audit": audit, "export": export, "inference": inference, "robustness": robustness}
@@ -41,8 +39,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         for method in METHODS
     }
     on_demand = {
-        pipeline_of(method, name): package.create_pipeline(method)
-        for name, package in ON_DEMAND.items()
+        pipeline_of(method, name): module.create_pipeline(method)
+        for name, module in ON_DEMAND.items()
         for method in METHODS
     }
     baselines = [methods[name] for name in METHODS if not METHODS[name].follows_teacher]
