@@ -10,7 +10,7 @@ from guided_dml.robustness.names import (
     MODULES,
     OUTCOMES,
     chosen_families,
-    chosen_sets,
+    sets_in,
 )
 
 
@@ -44,9 +44,5 @@ def test_an_unknown_family_is_named_with_the_known(families: str, words: str) ->
         chosen_families(families)
 
 
-def test_sets_are_made_ones_and_the_other_data_sets() -> None:
-    every = ["digits", "mnist", "cells"]
-    assert chosen_sets("noise+cells+noise", "mnist", every) == ["noise", "cells"]
-    words = "set in robustness.ood 'mnist'; .*known: cells, digits, noise, permuted, photographs$"
-    with pytest.raises(InputError, match=words):
-        chosen_sets("noise+mnist", "mnist", every)
+def test_sets_are_taken_once_in_the_order_given() -> None:
+    assert sets_in("noise+cells+noise") == ["noise", "cells"]

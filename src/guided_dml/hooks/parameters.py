@@ -11,10 +11,10 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Node, Pipeline
 
-from guided_dml.errors import InputError, counted
+from guided_dml.errors import InputError, counted, known
 from guided_dml.methods import METHODS
 from guided_dml.parameters import Parameters, validated
-from guided_dml.robustness.names import check_domain, chosen_families, chosen_sets
+from guided_dml.robustness.names import MADE_SETS, chosen_families, sets_in
 from guided_dml.robustness.protocol import check_protocol
 from guided_dml.run_options import check_runner, data_sets
 
@@ -40,8 +40,13 @@ class ParameterHooks:
             )
         chosen_families(robustness.families)
         data_set = loader["globals"]["dataset"]
-        chosen_sets(robustness.ood, data_set, data_sets(Path(loader.conf_source)))
-        check_domain(robustness.domain, data_set)
+        sets = {*MADE_SETS, *data_sets(Path(loader.conf_source))} - {data_set}
+        known("set in robustness.ood", sets_in(robustness.ood), sets)
+        if robustness.domain == data_set:
+            raise InputError(
+                f"robustness.domain: {data_set!r} given, which is the data set itself; set it to "
+                "null"
+            )
         threads, cores = parameters.compute.threads or 1, os.cpu_count() or 1
         if threads > cores:
             logger.warning(

@@ -1,10 +1,10 @@
 """What robustness is measured on and by: every list of it comes from here."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from guided_dml.errors import InputError, known
+from guided_dml.errors import known
 
 #: The parts that it is measured in.
 MODULES = {
@@ -136,34 +136,6 @@ def sets_in(ood: str) -> list[str]:
     return [*dict.fromkeys(ood.split("+"))]
 
 
-def chosen_sets(ood: str, data_set: str, data_sets: Iterable[str]) -> list[str]:
-    """Return the out-of-distribution sets of ``robustness.ood``, each once, as they are given.
-
-    Args:
-        ood: Their names, joined by +.
-        data_set: The one that they are out of.
-        data_sets: All.
-
-    Raises:
-        InputError: There is no such set; says which there are.
-    """
-    asked = sets_in(ood)
-    known("set in robustness.ood", asked, {*MADE_SETS, *data_sets} - {data_set})
-    return asked
-
-
 def other_sets(ood: str) -> list[str]:
     """Return the other data sets among the out-of-distribution sets of ``robustness.ood``."""
     return [name for name in sets_in(ood) if name not in MADE_SETS]
-
-
-def check_domain(domain: str | None, data_set: str) -> None:
-    """Refuse a data set as another domain of itself.
-
-    Raises:
-        InputError: It is the one of ``robustness.domain``.
-    """
-    if domain == data_set:
-        raise InputError(
-            f"robustness.domain: {domain!r} given, which is the data set itself; set it to null"
-        )
