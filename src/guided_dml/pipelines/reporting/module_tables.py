@@ -14,7 +14,6 @@ from guided_dml.pipelines.reporting.parts import (
     DASH,
     RAW_PIXELS,
     Table,
-    cells,
     percent,
     seconds_shown,
     spanned,
@@ -104,7 +103,7 @@ def _families(measured: MeasuredSet) -> list[Table]:
         return []
     caption = "Recall@1 of corrupted images by family, the mean over its severities. " + INTERVALS
     header = ["Family", *map(method_name, measured.methods), RAW_PIXELS]
-    return [Table(caption, header, [cells(rows)])]
+    return [Table(caption, header, [rows])]
 
 
 #: What the first table of OOD images explains.
@@ -211,7 +210,7 @@ def _maps(measured: MeasuredSet) -> list[Table]:
         f"fit. {INTERVALS}"
     )
     header = ["Method", "n", *columns.values(), "Seconds", "Uses labels"]
-    return [Table(caption, header, [cells(methods), cells([*rivals, raw])])]
+    return [Table(caption, header, [methods, [*rivals, raw]])]
 
 
 def _unseen(measured: MeasuredSet) -> list[Table]:
@@ -252,7 +251,7 @@ def _table(measured: MeasuredSet, module: str, caption: str, columns: Columns) -
     if not columns:
         return []
     rows = [*_method_rows(measured, module, columns).values()]
-    groups = [cells(rows), cells([_pixels_row(measured, module, columns)])]
+    groups = [rows, [_pixels_row(measured, module, columns)]]
     header = ["Method", "n", *columns.values()]
     return [Table(f"{caption} {INTERVALS}", header, groups)]
 

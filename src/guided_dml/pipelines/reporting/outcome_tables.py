@@ -14,11 +14,10 @@ from guided_dml.pipelines.reporting.module_tables import module_tables
 from guided_dml.pipelines.reporting.parts import (
     DASH,
     RAW_PIXELS,
-    Cell,
+    Bold,
     Command,
     Section,
     Table,
-    cells,
     percent,
     probability,
     spanned,
@@ -95,23 +94,23 @@ def _outcomes_table(measured: MeasuredSet, outcomes: Outcomes) -> Table:
 def _brief_table(measured: MeasuredSet, outcomes: Outcomes) -> Table:
     """Return the outcomes in 80 columns."""
     rows = [
-        [Cell(name.text.split(" (")[0]), *values]
+        [name.split(" (")[0], *values]
         for group in _outcome_rows(measured, outcomes, ".1f")
         for name, _, *values in group
     ]
-    missing = any(cell.text == DASH for row in rows for cell in row)
+    missing = any(DASH in row for row in rows)
     notes = ["", f"{DASH} not run; the report names the command that does"] if missing else []
     return Table("", ["Method", *(outcome.title for outcome in OUTCOMES)], [rows], notes=notes)
 
 
-def _outcome_rows(measured: MeasuredSet, outcomes: Outcomes, form: str) -> list[list[list[Cell]]]:
+def _outcome_rows(measured: MeasuredSet, outcomes: Outcomes, form: str) -> list[list[list[str]]]:
     """Return a row for each method, and apart from them one for raw pixels."""
     means = {
         outcome: {method: mean_of([*seeds.values()]) for method, seeds in values.items()}
         for outcome, values in outcomes.items()
     }
     rows = [
-        [Cell(method_name(method)), Cell(spanned(of[method].n for of in means.values()))]
+        [method_name(method), spanned(of[method].n for of in means.values())]
         for method in measured.methods
     ]
     for of in means.values():
@@ -119,24 +118,23 @@ def _outcome_rows(measured: MeasuredSet, outcomes: Outcomes, form: str) -> list[
         known = {method: mean.mean for method, mean in of.items() if mean.n}
         best = texts[max(known, key=lambda method: known[method])] if len(known) > 1 else None
         for row, (method, mean) in zip(rows, of.items(), strict=True):
-            row.append(Cell(percent(mean.mean, mean.half_width, form), texts[method] == best))
+            text = percent(mean.mean, mean.half_width, form)
+            row.append(Bold(text) if texts[method] == best else text)
     raw = [percent(measured.pixels(one.module, one.score), form=form) for one in OUTCOMES]
-    return [rows, cells([[RAW_PIXELS, DASH, *raw]])]
+    return [rows, [[RAW_PIXELS, DASH, *raw]]]
 
 
-def _lead_rows(outcomes: Outcomes, others: list[str]) -> list[list[list[Cell]]]:
+def _lead_rows(outcomes: Outcomes, others: list[str]) -> list[list[list[str]]]:
     found = [leads(values) for values in outcomes.values()]
     return [
-        cells(
+        [
             [
-                [
-                    f"{method_name(OURS)} minus {method_name(method)}",
-                    spanned(of[method].test.difference.n for of in found),
-                    *(_lead(of[method]) for of in found),
-                ],
-                ["p (Holm)", "", *(probability(of[method].p_holm) for of in found)],
-            ]
-        )
+                f"{method_name(OURS)} minus {method_name(method)}",
+                spanned(of[method].test.difference.n for of in found),
+                *(_lead(of[method]) for of in found),
+            ],
+            ["p (Holm)", "", *(probability(of[method].p_holm) for of in found)],
+        ]
         for method in others
     ]
 
@@ -162,7 +160,7 @@ def _verdicts_table(outcomes: Outcomes) -> Table:
         "claim, Holm p < 0.05; not supported: the interval of its lead over one of them ends below "
         "one point; else, and below five seeds, nothing can be told.",
         ["The paper's claim", "Verdict", "Why"],
-        [cells(rows)],
+        [rows],
         labels=3,
     )
 

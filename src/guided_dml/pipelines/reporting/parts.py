@@ -13,12 +13,10 @@ DASH = "–"  # noqa: RUF001
 RAW_PIXELS = "Raw pixels (1-NN)"
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a table."""
+class Bold(str):
+    """A cell of a table that stands out."""
 
-    text: str
-    bold: bool = False
+    __slots__ = ()
 
 
 class Command(str):
@@ -39,12 +37,12 @@ class Table:
 
     caption: str
     header: list[str]
-    groups: list[list[list[Cell]]]
+    groups: list[list[list[str]]]
     labels: int = 1
     notes: list[str] = field(default_factory=list)
 
     @property
-    def rows(self) -> list[list[Cell]]:
+    def rows(self) -> list[list[str]]:
         """The rows of all groups."""
         return [row for group in self.groups for row in group]
 
@@ -66,11 +64,6 @@ class Section:
     facts: str
     tables: list[Table]
     brief: list[Table] = field(default_factory=list)
-
-
-def cells(rows: list[list[str]]) -> list[list[Cell]]:
-    """Return rows of texts as cells."""
-    return [[Cell(text) for text in row] for row in rows]
 
 
 def shown(value: float, form: str = ".2f") -> str:

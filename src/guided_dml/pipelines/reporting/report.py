@@ -25,10 +25,9 @@ from guided_dml.pipelines.reporting.outcome_tables import robustness_section
 from guided_dml.pipelines.reporting.parts import (
     DASH,
     RAW_PIXELS,
-    Cell,
+    Bold,
     Section,
     Table,
-    cells,
     percent,
     probability,
     seconds_shown,
@@ -88,13 +87,13 @@ def _scores_table(comparison: Comparison, values: pd.DataFrame) -> Table:
         best[score] = round(100 * means.max(), 2) if len(means) > 1 else math.nan
     rows = []
     for method, runs in comparison.runs.items():
-        row = [Cell(method_name(method)), Cell(str(len(runs)))]
+        row = [method_name(method), str(len(runs))]
         for score in SHOWN:
             value = values.loc[(method, score)]
             text = percent(value["mean"], value["half_width"])
-            row.append(Cell(text, bold=round(100 * value["mean"], 2) == best[score]))
+            row.append(Bold(text) if round(100 * value["mean"], 2) == best[score] else text)
         seen = _amount(median(sum(run.images_seen.values()) for run in runs))
-        rows.append([*row, Cell(seen), Cell(seconds_shown(comparison.seconds(method)))])
+        rows.append([*row, seen, seconds_shown(comparison.seconds(method))])
     pixels = [percent(comparison.about.pixel_scores.get(score, math.nan)) for score in SHOWN]
     return Table(
         "Scores in %: mean ± half width of the 95 % Student-t interval over n seeds. Bold: the "
@@ -102,7 +101,7 @@ def _scores_table(comparison: Comparison, values: pd.DataFrame) -> Table:
         "medians (seconds: of runs that were not resumed). Raw pixels (1-NN): the nearest "
         "neighbour without any training.",
         ["Method", "n", *SHOWN.values(), "Images seen", "Seconds"],
-        [rows, cells([[RAW_PIXELS, DASH, *pixels, DASH, DASH]])],
+        [rows, [[RAW_PIXELS, DASH, *pixels, DASH, DASH]]],
     )
 
 
@@ -121,7 +120,7 @@ def _unaveraged_table(comparison: Comparison) -> Table | None:
         "The same networks without flip averaging: each image embedded alone, not as the mean of "
         "itself and its mirror image.",
         ["Method", "n", *SHOWN.values()],
-        [cells(rows)],
+        [rows],
     )
 
 
@@ -142,7 +141,7 @@ def _paper_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
             rows[2].append(percent(value["difference_to_paper"], form="+.2f"))
             if paper.doubt:
                 notes.append(f"* {name} of {method_name(method)}: no target, {paper.doubt}.")
-        groups.append(cells(rows))
+        groups.append(rows)
     if not groups:
         return None
     others = "; ".join(departures(about.parameters))
@@ -172,7 +171,7 @@ def _tests_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
             rows[0].append(percent(value["guided_minus"], value["guided_minus_half_width"], "+.2f"))
             rows[1].append(probability(value["p_holm"]))
             rows[2].append(shown(value["effect_size"], "+.2f"))
-        groups.append(cells(rows))
+        groups.append(rows)
     return Table(
         "Guided minus each method over the n seeds that both ran with: mean difference in points "
         "± half width of its 95 % interval; p of the paired t-test after Holm's correction over "

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from textwrap import wrap
 
-from guided_dml.pipelines.reporting.parts import Cell, Command, Section, Table
+from guided_dml.pipelines.reporting.parts import Bold, Command, Section, Table
 
 HEADING = "Guided deep metric learning: the comparison"
 
@@ -48,7 +48,7 @@ def plain(sections: Iterable[Section]) -> str:
     lines = []
     for section in sections:
         for table in section.brief:
-            rows = [[cell.text.replace(" ± ", "±") for cell in row] for row in table.rows]
+            rows = [[text.replace(" ± ", "±") for text in row] for row in table.rows]
             rows = [*_broken(table.header, _longest(rows)), *rows]
             lines += ["", f"{section.title}, in %", ""]
             lines += [" ".join(row).rstrip() for row in _aligned(rows, _name_columns(table))]
@@ -95,8 +95,8 @@ def _aligned(rows: list[list[str]], left: list[bool]) -> list[list[str]]:
     return [list(map(format, row, forms)) for row in rows]
 
 
-def _texts(row: Iterable[Cell], plain: Callable[[str], str], bold: str) -> list[str]:
-    return [bold.format(plain(cell.text)) if cell.bold else plain(cell.text) for cell in row]
+def _texts(row: Iterable[str], plain: Callable[[str], str], bold: str) -> list[str]:
+    return [bold.format(plain(text)) if isinstance(text, Bold) else plain(text) for text in row]
 
 
 def _plain(text: str) -> str:
@@ -126,7 +126,7 @@ def latex(sections: Iterable[Section]) -> str:
 
 
 def _latex_table(table: Table) -> list[str]:
-    lengths = _longest([[cell.text for cell in row] for row in table.rows])
+    lengths = _longest(table.rows)
     columns = "".join(map(_latex_column, _name_columns(table), lengths))
     lines = [
         r"\begin{table}[!htb]",
