@@ -5,8 +5,6 @@ Self-contained HTML without a script: it needs no network and no other file.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from html import escape
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 
 from guided_dml.figures.plane import image_title
 from guided_dml.figures.style import visible
+from guided_dml.figures.thumbnails import sheet_of
 from guided_dml.inference.predictor import LONGEST_SIDE, thumbnail
 
 #: Findings on the page, the gravest: what is left out is in the table.
@@ -159,19 +158,12 @@ class _Sheet:
 
     def style(self) -> dict[str, str]:
         """Return what the page's style has to know."""
-        from PIL import Image
-
-        channels, height, width = self._images[0].shape
-        rows = -(-len(self._images) // self._columns)
-        tiles = np.zeros((rows * self._columns, channels, height, width), np.uint8)
-        tiles[: len(self._images)] = self._images
-        tiles = tiles.reshape(rows, self._columns, channels, height, width)
-        pixels = tiles.transpose(0, 3, 1, 4, 2).reshape(rows * height, -1, channels)
-        buffer, side = io.BytesIO(), max(height, width)
-        picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
-        picture.save(buffer, "WEBP", quality=85, method=4, lossless=side <= EXACT_SIDE)
+        images = np.stack(self._images)
+        height, width = images.shape[2:]
+        side = max(height, width)
+        how = {"quality": 85, "method": 4, "lossless": side <= EXACT_SIDE}
         return {
-            "sheet": "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode(),
+            "sheet": f"data:image/webp;base64,{sheet_of(images, side, self._columns, **how)}",
             "columns": str(self._columns),
             "ratio": f"{height / width:.6g}",
             "rendering": "pixelated" if side <= LONGEST_SIDE // 2 else "auto",

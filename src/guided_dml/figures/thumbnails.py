@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +84,7 @@ def thumbnails(pictures: Mapping[str, PointImages], room: float) -> list[Thumbna
 def _estimate(images: NDArray[np.uint8], side: int) -> float:
     """Return about how many characters thumbnails of so many pixels take."""
     sample = images[evenly_spaced(len(images), SAMPLE)] if len(images) else images
-    return len(images) * len(_sheet(sample, side)) / max(len(sample), 1)
+    return len(images) * len(sheet_of(sample, side)) / max(len(sample), 1)
 
 
 def _made(some: PointImages, side: int, count: int) -> Thumbnails:
@@ -92,7 +92,7 @@ def _made(some: PointImages, side: int, count: int) -> Thumbnails:
     parts = np.split(chosen, range(SHEET, len(chosen), SHEET)) if count else []
     height, width = _size(some.images.shape, side)
     return Thumbnails(
-        sheets=[_sheet(some.images[part], side) for part in parts],
+        sheets=[sheet_of(some.images[part], side) for part in parts],
         rows=chosen if some.rows is None else some.rows[chosen],
         width=width,
         height=height,
@@ -106,22 +106,22 @@ def _size(shape: Sequence[int], side: int) -> tuple[int, int]:
     return max(1, round(factor * height)), max(1, round(factor * width))
 
 
-def _sheet(images: NDArray[np.uint8], side: int) -> str:
-    """Return images as one picture, WebP in base64."""
+def sheet_of(images: NDArray[np.uint8], side: int, columns: int = COLUMNS, **options: Any) -> str:
+    """Return images as one picture, row by row: WebP, written with ``options``, in base64."""
     from PIL import Image
 
     height, width = _size(images.shape, side)
     mode = "L" if images.shape[1] == 1 else "RGB"
-    size = (min(COLUMNS, max(len(images), 1)) * width, -(-len(images) // COLUMNS) * height or 1)
+    size = (min(columns, max(len(images), 1)) * width, -(-len(images) // columns) * height or 1)
     sheet = Image.new(mode, size)
     for number, image in enumerate(_pictures(images)):
-        row, column = divmod(number, COLUMNS)
+        row, column = divmod(number, columns)
         small = Image.fromarray(image)
         if small.size != (width, height):
             small = small.resize((width, height), Image.Resampling.BOX)
         sheet.paste(small, (column * width, row * height))
     buffer = io.BytesIO()
-    sheet.save(buffer, "WEBP", quality=70, method=0)
+    sheet.save(buffer, "WEBP", **{"quality": 70, "method": 0} | options)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
