@@ -14,12 +14,8 @@ from guided_dml.comparison.sessions import Nested, merged
 from guided_dml.methods import METHODS
 from guided_dml.pipelines.reporting.curves import few_shot_lines, severity_lines, shift_lines
 from guided_dml.pipelines.reporting.measured_sets import measured_sets
-from guided_dml.pipelines.reporting.nodes import (
-    draw_methods,
-    draw_robustness,
-    tabulate_scores,
-    write_report,
-)
+from guided_dml.pipelines.reporting.nodes import draw_methods, draw_robustness, write_report
+from guided_dml.pipelines.reporting.tables import long_table
 from guided_dml.robustness.names import OUTCOMES
 from robustness_scores import KEYS, all_modules
 from scoreboard import (
@@ -188,7 +184,7 @@ def test_outcomes_have_intervals_leads_and_holms_p() -> None:
     assert p[1] < p[0]
     assert leads[1][:3] == ["p (Holm)", "", f"{p[0]:.3f}"]
     assert leads[3][2] == f"{2 * p[1]:.3f}"
-    table = tabulate_scores(comparisons).set_index(["method", "score"])
+    table = long_table(comparisons).set_index(["method", "score"])
     row = table.loc[("margin", "maps.neighbourhood_hit")]
     assert (row["n"], row["p_holm"]) == (3, pytest.approx(2 * p[1]))
     assert ("margin", "unseen.map_at_r") not in table.index
@@ -306,7 +302,7 @@ def test_what_was_never_measured_is_not_told_of_and_drawn_as_a_sentence() -> Non
     assert "obustness" not in "".join(write_report(comparisons))
     for figure in draw_robustness(comparisons):
         assert "not measured; kedro compare --" in figure.texts[0].get_text()
-    assert not set(tabulate_scores(comparisons).score) & {one.name for one in OUTCOMES}
+    assert not set(long_table(comparisons).score) & {one.name for one in OUTCOMES}
 
 
 def test_a_choice_of_classes_that_is_not_measured_yet_leaves_dashes() -> None:
@@ -367,7 +363,7 @@ def test_variants_are_named_and_stand_beside_no_figures_of_the_paper() -> None:
     ]
     shown = "data.imbalance_factor=10,student.backbone=timm/a b,compute.threads=null"
     assert f" --params '{shown}' --class-splits" in text
-    table = tabulate_scores(compared(*parts))
+    table = long_table(compared(*parts))
     assert set(table.variant) == {"", "classes_245983", "tail_10"}
 
 
@@ -378,7 +374,7 @@ def test_no_figures_of_the_paper_stand_beside_a_variant() -> None:
         board = by_id([run(data_set="mnist", parameters=parameters)])
         comparisons = read_comparisons(abouts(what), board)
         assert write_report(comparisons)[0].count("Beside the paper's figures") == figures
-        assert tabulate_scores(comparisons).paper.notna().any() == bool(figures)
+        assert long_table(comparisons).paper.notna().any() == bool(figures)
 
 
 def test_class_splits_alone_have_their_report() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from guided_dml.blocks import PageParameters
 from guided_dml.comparison.board import Comparison
 from guided_dml.comparison.records import Partitions
-from guided_dml.types import Figure, Table
+from guided_dml.types import Figure
 
 #: Points of one map in the grid of embeddings.
 MAP_POINTS = 3_000
@@ -18,13 +18,6 @@ MAP_POINTS = 3_000
 if TYPE_CHECKING:
     from guided_dml.figures.lines import Lines
     from guided_dml.figures.side_by_side import Panel
-
-
-def tabulate_scores(compared: list[Comparison]) -> Table:
-    """Return the long table: means, intervals, the paper's figures and paired tests."""
-    from guided_dml.pipelines.reporting.tables import long_table
-
-    return long_table(compared)
 
 
 def write_report(compared: list[Comparison]) -> tuple[str, str, str]:

@@ -7,10 +7,10 @@ from guided_dml.pipelines.reporting.nodes import (
     draw_embedding_grid,
     draw_methods,
     draw_robustness,
-    tabulate_scores,
     write_atlas,
     write_report,
 )
+from guided_dml.pipelines.reporting.tables import long_table
 from guided_dml.pipelines.steps import step
 
 
@@ -26,7 +26,7 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             step(read_comparisons, ["comparisons", "scoreboard"], runs, "report"),
-            step(tabulate_scores, runs, "comparison_table", "report"),
+            step(long_table, runs, "comparison_table", "report", name="tabulate_scores"),
             step(write_report, runs, texts, "report"),
             step(draw_methods, runs, ["comparison_figure", "cost_figure"], "report"),
             step(draw_robustness, runs, measured, "report"),

@@ -6,15 +6,8 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-import pandas as pd
-
 from guided_dml.comparison.board import Comparison
-from guided_dml.comparison.names import (
-    PROTOCOLS,
-    method_name,
-    section_name,
-    setting_name,
-)
+from guided_dml.comparison.names import PROTOCOLS, method_name, section_name, setting_name
 from guided_dml.comparison.paper import departures, paper_figures
 from guided_dml.errors import counted
 from guided_dml.methods import OURS
@@ -33,7 +26,10 @@ from guided_dml.pipelines.reporting.parts import (
     seconds_shown,
     shown,
 )
-from guided_dml.pipelines.reporting.tables import COLUMNS, score_rows
+from guided_dml.pipelines.reporting.tables import Row, score_rows
+
+#: The rows of the long table by method and score.
+Rows = dict[tuple[str, str], Row]
 
 
 def sections(comparisons: Sequence[Comparison]) -> list[Section]:
@@ -45,8 +41,7 @@ def sections(comparisons: Sequence[Comparison]) -> list[Section]:
     }
     for comparison in comparisons:
         about = comparison.about
-        values = pd.DataFrame(score_rows(comparison), columns=COLUMNS)
-        values = values.set_index(["method", "score"])
+        values = {(row["method"], row["score"]): row for row in score_rows(comparison)}
         scores = _scores_table(comparison, values)
         others = [
             _unaveraged_table(comparison),
@@ -80,16 +75,17 @@ def _facts(comparison: Comparison) -> str:
     )
 
 
-def _scores_table(comparison: Comparison, values: pd.DataFrame) -> Table:
+def _scores_table(comparison: Comparison, values: Rows) -> Table:
     best = {}
     for score in SHOWN:
-        means = values.xs(score, level="score")["mean"]
-        best[score] = round(100 * means.max(), 2) if len(means) > 1 else math.nan
+        means = (values[method, score]["mean"] for method in comparison.runs)
+        largest = max((mean for mean in means if not math.isnan(mean)), default=math.nan)
+        best[score] = round(100 * largest, 2) if len(comparison.runs) > 1 else math.nan
     rows = []
     for method, runs in comparison.runs.items():
         row = [method_name(method), str(len(runs))]
         for score in SHOWN:
-            value = values.loc[(method, score)]
+            value = values[method, score]
             text = percent(value["mean"], value["half_width"])
             row.append(Bold(text) if round(100 * value["mean"], 2) == best[score] else text)
         seen = _amount(median(sum(run.images_seen.values()) for run in runs))
@@ -124,7 +120,7 @@ def _unaveraged_table(comparison: Comparison) -> Table | None:
     )
 
 
-def _paper_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
+def _paper_table(comparison: Comparison, values: Rows) -> Table | None:
     published, about = paper_figures(), comparison.about
     if about.variant:
         return None
@@ -135,7 +131,7 @@ def _paper_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
         rows = [[method_name(method), "ours"], ["", "the paper"], ["", "difference"]]
         for score, name in SHOWN.items():
             paper = published[about.data_set, method, score]
-            value = values.loc[(method, score)]
+            value = values[method, score]
             rows[0].append(percent(value["mean"], value["half_width"]))
             rows[1].append(percent(paper.mean, paper.half_width) + "*" * bool(paper.doubt))
             rows[2].append(percent(value["difference_to_paper"], form="+.2f"))
@@ -157,7 +153,7 @@ def _paper_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
     )
 
 
-def _tests_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
+def _tests_table(comparison: Comparison, values: Rows) -> Table | None:
     others = [method for method in comparison.runs if method != OURS]
     if OURS not in comparison.runs or not others:
         return None
@@ -167,7 +163,7 @@ def _tests_table(comparison: Comparison, values: pd.DataFrame) -> Table | None:
         rows = [[method_name(method), count, "difference"]]
         rows += [["", "", "p (Holm)"], ["", "", "effect size"]]
         for score in SHOWN:
-            value = values.loc[(method, score)]
+            value = values[method, score]
             rows[0].append(percent(value["guided_minus"], value["guided_minus_half_width"], "+.2f"))
             rows[1].append(probability(value["p_holm"]))
             rows[2].append(shown(value["effect_size"], "+.2f"))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-
-import pandas as pd
+from typing import Any
 
 from guided_dml.comparison.board import Comparison
 from guided_dml.comparison.paper import Published, paper_figures
@@ -16,8 +15,9 @@ from guided_dml.metrics.statistics import mean_of
 from guided_dml.pipelines.reporting.measured_sets import MeasuredSet, Values, measured_sets
 from guided_dml.robustness.names import OUTCOMES
 from guided_dml.robustness.verdicts import leads
+from guided_dml.types import Table
 
-Row = dict[str, str | int | float]
+Row = dict[str, Any]
 
 COLUMNS = [
     *("data_set", "variant", "protocol", "method", "score", "n", "mean", "half_width"),
@@ -26,7 +26,7 @@ COLUMNS = [
 ]
 
 
-def long_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+def long_table(comparisons: Sequence[Comparison]) -> Table:
     """Return every mean with its interval, the paper's figure and the paired test.
 
     Scores and differences are in [0, 1] and [-1, 1]. ``n`` counts the method's runs; the paired
@@ -34,6 +34,8 @@ def long_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     minus the method. What there is not is NaN. The outcomes of robustness that were declared in
     advance are there as ``<module>.<score>``, where any method has them.
     """
+    import pandas as pd
+
     rows = [row for one in comparisons for row in score_rows(one)]
     rows += [row for one in measured_sets(comparisons) for row in outcome_rows(one)]
     return pd.DataFrame(rows, columns=COLUMNS)
