@@ -6,20 +6,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset, DatasetError
-
 from guided_dml.datasets.image_folder import BROKEN, IMAGE, LEFT_BEHIND, SUFFIXES, kind_of
+from guided_dml.datasets.reading import ReadOnly
 from guided_dml.errors import InputError, failing_as, one_of
 from guided_dml.inference.images import Reader, ReadImage, Rules, printable, read_image
 
 
-class NewImagesDataset(AbstractDataset[None, dict[str, Reader]]):
+class NewImagesDataset(ReadOnly[dict[str, Reader]]):
     """PNG, JPEG and WebP files in a folder and all below it; other files are passed over."""
 
     def __init__(self, *, path: str | None, metadata: dict[str, Any] | None = None) -> None:
         """Choose a folder; ``metadata`` is kedro-viz's."""
-        self._path = None if path is None else Path(path)
-        self.metadata = metadata
+        super().__init__(metadata=metadata)
+        self.path = None if path is None else Path(path)
 
     def load(self) -> dict[str, Reader]:
         """Return by the path of each image, relative to the folder, what reads it.
@@ -27,38 +26,31 @@ class NewImagesDataset(AbstractDataset[None, dict[str, Reader]]):
         Raises:
             InputError: No folder is named, there is none, or it has no images.
         """
-        if self._path is None:
+        if self.path is None:
             raise InputError(
                 "no images named; run with --params inference.images=FOLDER, a folder of "
                 f"{one_of(SUFFIXES)}"
             )
-        if not self._path.is_dir():
-            raise InputError(f"inference.images: there is no folder {self._path}")
-        with failing_as(f"inference.images: {self._path} cannot be read"):
-            files = sorted(path for path in self._path.rglob("*") if self._is_image(path))
+        if not self.path.is_dir():
+            raise InputError(f"inference.images: there is no folder {self.path}")
+        with failing_as(f"inference.images: {self.path} cannot be read"):
+            files = sorted(path for path in self.path.rglob("*") if self._is_image(path))
         if not files:
             raise InputError(
-                f"inference.images: no images in {self._path}; allowed are {one_of(SUFFIXES)}"
+                f"inference.images: no images in {self.path}; allowed are {one_of(SUFFIXES)}"
             )
         found: dict[str, Reader] = {}
         for path in files:
-            name = printable(path.relative_to(self._path).as_posix())
+            name = printable(path.relative_to(self.path).as_posix())
             name += f" ({len(found) + 1})" * (name in found)  # (of bytes that are no text)
             found[name] = partial(_read, path)
         return found
 
-    def save(self, data: None) -> None:  # noqa: ARG002
-        """Refuse: images are only read."""
-        raise DatasetError("new images are only read, never saved")
-
     def _is_image(self, path: Path) -> bool:
-        parts = path.relative_to(self._path or path).parts
+        parts = path.relative_to(self.path or path).parts
         hidden = any(part.startswith(".") for part in parts) or path.name.lower() in LEFT_BEHIND
         # (a pipe, say, would be waited for; a broken link is an image that cannot be read)
         return path.suffix.lower() in SUFFIXES and not hidden and kind_of(path) in (IMAGE, BROKEN)
-
-    def _describe(self) -> dict[str, Any]:
-        return {"path": self._path}
 
 
 def _read(path: Path, rules: Rules) -> ReadImage:

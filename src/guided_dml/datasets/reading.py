@@ -1,4 +1,4 @@
-"""What the readers of labelled images share."""
+"""What the datasets that are only read share."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kedro.io import AbstractDataset, DatasetError
 
 from guided_dml.errors import failing_as
 from guided_dml.types import LabelledImages
 
+T = TypeVar("T")
 
-class ReadOnlyImages(AbstractDataset[None, LabelledImages]):
-    """A source of labelled images that is only ever read, and read whole: ingestion splits it.
+
+class ReadOnly(AbstractDataset[None, T]):
+    """What the catalog only ever reads.
 
     Args:
         metadata: Ignored by Kedro; kedro-viz reads its layer there.
@@ -25,17 +27,9 @@ class ReadOnlyImages(AbstractDataset[None, LabelledImages]):
     def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
         self.metadata = metadata
 
-    def fingerprint(self) -> str:
-        """Return a hash that changes with what ``load`` would return.
-
-        A reader of files tells it from their bytes, without decoding them, and reports it as
-        ``facts["fingerprint"]``.
-        """
-        return self.load().fingerprint()
-
     def save(self, data: None) -> None:  # noqa: ARG002
-        """Refuse: raw data are never written."""
-        raise DatasetError("raw images are only read, never saved")
+        """Refuse: it is never written."""
+        raise DatasetError("this is only read, never saved")
 
     def _exists(self) -> bool:
         return True
@@ -43,6 +37,18 @@ class ReadOnlyImages(AbstractDataset[None, LabelledImages]):
     def _describe(self) -> dict[str, Any]:
         hidden = ("_", "metadata")
         return {name: value for name, value in vars(self).items() if not name.startswith(hidden)}
+
+
+class ReadOnlyImages(ReadOnly[LabelledImages]):
+    """A source of labelled images, read whole: ingestion splits it."""
+
+    def fingerprint(self) -> str:
+        """Return a hash that changes with what ``load`` would return.
+
+        A reader of files tells it from their bytes, without decoding them, and reports it as
+        ``facts["fingerprint"]``.
+        """
+        return self.load().fingerprint()
 
 
 def fingerprint_of(files: Mapping[str, Path], **settings: Any) -> str:
