@@ -54,8 +54,9 @@ def to_plane(sets: Mapping[str, Mapping[str, Any]], most: int | None = None) -> 
     axes say so.
 
     Args:
-        sets: Name to ``embeddings`` float ``[N, D]``, ``labels`` int64 ``[N]`` and, where the
-            images have names, these as ``names``, N strings; else they have their numbers.
+        sets: Name to ``embeddings`` float ``[N, D]`` and ``labels`` int64 ``[N]``, arrays or
+            tensors of the CPU, and, where the images have names, these as ``names``, N strings;
+            else they have their numbers.
         most: Points drawn of a set; of a larger one an evenly spaced selection is taken. None:
             all.
 
@@ -63,7 +64,7 @@ def to_plane(sets: Mapping[str, Mapping[str, Any]], most: int | None = None) -> 
         InputError: An embedding is not finite; names the set.
     """
     for name, arrays in sets.items():
-        if not np.isfinite(arrays["embeddings"]).all():
+        if not np.isfinite(np.asarray(arrays["embeddings"])).all():
             raise InputError(f"{name}: not all embeddings are finite; they cannot be drawn")
     first = next(iter(sets.values()))["embeddings"]
     centre, axes, titles = principal_plane(np.asarray(first))

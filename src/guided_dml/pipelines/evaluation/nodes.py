@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from guided_dml.blocks import ComputeParameters, EvaluationParameters, PageParameters
 from guided_dml.inference.card import Card
@@ -13,6 +13,8 @@ from guided_dml.types import Figure, History, Plot, Tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from guided_dml.figures.plane import Points
 
 logger = logging.getLogger(__name__)
 
@@ -140,13 +142,11 @@ def draw_embeddings(
     run: str,
 ) -> tuple[Figure, Plot]:
     """Draw references and queries in the plane: a picture, and an interactive plot."""
-    from guided_dml.figures import plane, scatter
+    from guided_dml.figures import scatter
     from guided_dml.figures.style import run_title
 
     names = image_names_of(image_names, split, queried)
-    points = plane.to_plane(
-        _arrays(reference_embeddings, query_embeddings, names), scatter.MOST_POINTS
-    )
+    points = _points(reference_embeddings, query_embeddings, names, scatter.MOST_POINTS)
     heading = f"{run_title(run, history)}: {PUTS}"
     return (
         scatter.embedding_figure(points, classes, heading),
@@ -174,13 +174,12 @@ def write_embedding_page(
     import torch
 
     from guided_dml.figures.page import Choice, Group, Neighbours, PointImages, map_page
-    from guided_dml.figures.plane import to_plane
     from guided_dml.figures.style import run_title
     from guided_dml.metrics.neighbours import nearest
 
     sets = sets_of(train_images, test_images, split, queried)
     names = image_names_of(image_names, split, queried)
-    references, queries = to_plane(_arrays(reference_embeddings, query_embeddings, names))
+    references, queries = _points(reference_embeddings, query_embeddings, names)
     query, reference = query_embeddings["embeddings"], reference_embeddings["embeddings"]
     rows = nearest(query, reference, k=NEIGHBOURS)
     parts = zip(query.split(PART), rows.split(PART), strict=True)
@@ -235,10 +234,10 @@ def draw_neighbours(
     return retrieval_figure(asked, found, classes, neighbours.numpy(), rows, heading)
 
 
-def _arrays(
-    reference: Tensors, query: Tensors, names: dict[str, list[str]]
-) -> dict[str, dict[str, Any]]:
-    return {
-        name: {key: tensor.numpy() for key, tensor in part.items()} | {"names": names[name]}
-        for name, part in zip(names, (reference, query), strict=True)
-    }
+def _points(
+    reference: Tensors, query: Tensors, names: dict[str, list[str]], most: int | None = None
+) -> list[Points]:
+    from guided_dml.figures.plane import to_plane
+
+    sets = zip(names, (reference, query), strict=True)
+    return to_plane({name: {**part, "names": names[name]} for name, part in sets}, most)

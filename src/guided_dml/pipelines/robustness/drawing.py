@@ -41,13 +41,11 @@ def draw_maps(
     from guided_dml.robustness.maps import RIVALS
 
     titles = {name: RIVALS[name].title for name in RIVALS if name in rival_maps}
-    labels = map_images["labels"].numpy()
     own = query_embeddings["embeddings"][map_images["rows"]]
     shown = [own, *(rival_maps[name] for name in titles)]
-    maps = [{"embeddings": some.numpy(), "labels": labels} for some in shown]
-    reference = {name: values.numpy() for name, values in reference_embeddings.items()}
+    maps = [{"embeddings": some, "labels": map_images["labels"]} for some in shown]
     # (the network's as it is scored: in the plane of its training images)
-    drawn = [to_plane({"training images": reference, "test images": maps[0]})[1]]
+    drawn = [to_plane({"training images": reference_embeddings, "test images": maps[0]})[1]]
     drawn += [to_plane({"test images": some})[0] for some in maps[1:]]
     heading = f"{run_title(run, history)}: its map of test images, beside PCA, LDA and NCA"
     dimension = own.shape[1]
@@ -83,11 +81,7 @@ def draw_ood(
         titles[name]: {"embeddings": points, "labels": points.new_zeros(len(points)).long()}
         for name, points in ood_embeddings.items()
     }
-    flat = {
-        name: {key: values.numpy() for key, values in part.items()}
-        for name, part in (sets | strange).items()
-    }
-    points = to_plane(flat, MOST_POINTS)
+    points = to_plane(sets | strange, MOST_POINTS)
     heading = f"{run_title(run, history)}: out-of-distribution images"
     colours = "black: the OOD images, grey: training images"
     if limit:

@@ -168,6 +168,5 @@ def _points(
     from guided_dml.figures.plane import to_plane
 
     names = [image_names["train"][row] for row in split["train"].tolist()]
-    arrays = {name: tensor.numpy() for name, tensor in embeddings.items()}
-    (points,) = to_plane({SET: {**arrays, "names": names}}, most)
+    (points,) = to_plane({SET: {**embeddings, "names": names}}, most)
     return points
