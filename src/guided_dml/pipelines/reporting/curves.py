@@ -82,8 +82,7 @@ def _lines(
         panels = panels_of(measured)
         if not panels or not measured.scores(module):
             continue
-        rows = {method: _row(measured, module, method, panels) for method in measured.methods}
-        rows |= {PIXELS: _pixels_row(measured, module, panels)}
+        rows = {of: _row(measured, module, of, panels) for of in [*measured.methods, PIXELS]}
         rows = {of: row for of, row in rows.items() if np.isfinite(row[0]).any()}
         if not rows:  # (one of several choices of classes is not measured yet)
             continue
@@ -100,17 +99,12 @@ def _lines(
     return found
 
 
-def _row(measured: MeasuredSet, module: str, method: str, panels: Panels) -> tuple[Array, Array]:
-    """Return means and half widths of a method, float64 ``[panels, X]`` each."""
-    return means_of(
-        [
-            [[*measured.values(module, score)[method].values()] for score in scores]
-            for scores in panels.values()
-        ]
-    )
+def _row(measured: MeasuredSet, module: str, of: str, panels: Panels) -> tuple[Array, Array]:
+    """Return means and half widths of a method or of raw pixels, float64 ``[panels, X]`` each."""
 
+    def runs(score: str) -> list[float]:
+        if of == PIXELS:
+            return [measured.pixels(module, score)]
+        return [*measured.values(module, score)[of].values()]
 
-def _pixels_row(measured: MeasuredSet, module: str, panels: Panels) -> tuple[Array, Array]:
-    values = [[measured.pixels(module, score) for score in of] for of in panels.values()]
-    means = np.array(values)
-    return means, np.full_like(means, np.nan)
+    return means_of([[runs(score) for score in scores] for scores in panels.values()])
