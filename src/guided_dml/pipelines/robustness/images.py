@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kedro.pipeline import Node
-
-from guided_dml.pipelines.steps import step
 from guided_dml.types import Tensors
 
 
@@ -119,16 +116,3 @@ def _described(images: Any, how: str) -> dict[str, Any]:
     from guided_dml.robustness.corruptions import hash_of_images
 
     return {"what": how, "images": len(images), "sha256": hash_of_images(images)}
-
-
-def image_nodes() -> list[Node]:
-    """Return the steps that make the images."""
-    seed = "params:split_seed"
-    made = ["test_images", "params:robustness.queries", "params:robustness.families", seed]
-    others = ["test_images", "other_images", "params:robustness.ood", seed]
-    domain = ["test_images", "classes", "params:robustness.domain"]
-    return [
-        step(make_corrupted_images, made, ["corrupted_images", "corruption_report"], "data"),
-        step(make_ood_images, others, ["ood_images", "ood_report"], "data"),
-        step(make_domain_images, domain, ["domain_images", "domain_report"], "data"),
-    ]

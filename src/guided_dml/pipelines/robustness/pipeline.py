@@ -4,7 +4,11 @@ from kedro.pipeline import Node, Pipeline
 
 from guided_dml.methods import METHODS
 from guided_dml.pipelines.robustness.drawing import draw_corruptions, draw_maps, draw_ood
-from guided_dml.pipelines.robustness.images import image_nodes
+from guided_dml.pipelines.robustness.images import (
+    make_corrupted_images,
+    make_domain_images,
+    make_ood_images,
+)
 from guided_dml.pipelines.robustness.nodes import (
     choose_map_images,
     embed_ood,
@@ -38,16 +42,22 @@ def create_pipeline(method: str) -> Pipeline:
     """
     head = ["head"] if METHODS[method].classifies else []
     of_method = [*_scoring(["weights", "card"], head, ["pixel_corruptions"]), *_of_network()]
-    drawn = ["train_images", "map_images", "params:split_seed"]
+    seed = "params:split_seed"
+    drawn = ["train_images", "map_images", seed]
     of_pixels = [
         step(flatten_pixels, IMAGES, EMBEDDINGS, "data"),
         *_scoring([], [], []),
         step(map_pixels, drawn, ["maps", "rival_maps"], "score"),
     ]
-    some = ["test_images", "params:robustness.map_images", "params:split_seed"]
+    corrupted = ["test_images", "params:robustness.queries", "params:robustness.families", seed]
+    strange = ["test_images", "other_images", "params:robustness.ood", seed]
+    domain = ["test_images", "classes", "params:robustness.domain"]
+    some = ["test_images", "params:robustness.map_images", seed]
     sheet = ["test_images", "corrupted_images", "data_set"]
     shared = [
-        *image_nodes(),
+        step(make_corrupted_images, corrupted, ["corrupted_images", "corruption_report"], "data"),
+        step(make_ood_images, strange, ["ood_images", "ood_report"], "data"),
+        step(make_domain_images, domain, ["domain_images", "domain_report"], "data"),
         step(draw_corruptions, sheet, "corruptions_figure", "figures"),
         step(choose_map_images, some, "map_images", "data"),
     ]
