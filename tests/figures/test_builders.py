@@ -19,7 +19,8 @@ from guided_dml.figures.retrieval_sheet import (
 )
 from guided_dml.figures.scatter import embedding_figure, embedding_plot, teacher_figure
 from guided_dml.figures.side_by_side import MapRow, embedding_grid
-from guided_dml.figures.style import run_title, short
+from guided_dml.figures.style import short
+from guided_dml.pipelines.steps import run_title
 from guided_dml.types import LabelledImages
 from names import NAMES
 from pixels import drawn

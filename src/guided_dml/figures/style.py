@@ -14,8 +14,6 @@ from matplotlib.font_manager import findfont, fontManager, get_font
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from guided_dml.types import History
-
 #: The first is part of matplotlib; the others, where installed, have what it lacks.
 FONTS = ["DejaVu Sans", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "Arial Unicode MS"]
 FONTS = FONTS[:1] + [font for font in FONTS[1:] if font in fontManager.get_font_names()]
@@ -44,12 +42,6 @@ IN_COLUMN, NAMED = 25, 100
 
 #: They join letters and emoji: not seen, but not to be left out.
 JOINERS = "\u200c\u200d"
-
-
-def run_title(run: str, history: History) -> str:
-    """Return ``guided on digits`` with the seed that its training had, whatever this run's is."""
-    # (Histories that were stored before they held their seed remain readable.)
-    return f"{run}, seed {history['seed'].iloc[0]}" if "seed" in history else run
 
 
 def visible(name: str) -> str:

@@ -1,4 +1,4 @@
-"""How pipelines are put together."""
+"""How pipelines are put together, and what their figures call a run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kedro.pipeline import Node, Pipeline
+
+from guided_dml.types import History
 
 Names = str | list[str]
 
@@ -29,3 +31,9 @@ def within(
     return Pipeline(
         nodes, namespace=namespace, inputs=shared & read, outputs=outputs, parameters=parameters
     )
+
+
+def run_title(run: str, history: History) -> str:
+    """Return ``guided on digits`` with the seed that its training had, whatever this run's is."""
+    # (Histories that were stored before they held their seed remain readable.)
+    return f"{run}, seed {history['seed'].iloc[0]}" if "seed" in history else run

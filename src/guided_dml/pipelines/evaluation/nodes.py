@@ -9,6 +9,7 @@ from guided_dml.blocks import ComputeParameters, EvaluationParameters, PageParam
 from guided_dml.inference.card import Card
 from guided_dml.metrics.names import WITHOUT_FLIP_AVERAGE
 from guided_dml.metrics.protocol import image_names_of, sets_of
+from guided_dml.pipelines.steps import run_title
 from guided_dml.types import Figure, History, Plot, Tensors
 
 if TYPE_CHECKING:
@@ -126,7 +127,6 @@ def _scores(
 def draw_loss(history: History, run: str) -> Figure:
     """Draw loss and learning rate over the epochs."""
     from guided_dml.figures.curves import loss_figure
-    from guided_dml.figures.style import run_title
 
     return loss_figure(history, f"{run_title(run, history)}: training of the embedding network")
 
@@ -143,7 +143,6 @@ def draw_embeddings(
 ) -> tuple[Figure, Plot]:
     """Draw references and queries in the plane: a picture, and an interactive plot."""
     from guided_dml.figures import scatter
-    from guided_dml.figures.style import run_title
 
     names = image_names_of(image_names, split, queried)
     points = _points(reference_embeddings, query_embeddings, names, scatter.MOST_POINTS)
@@ -174,7 +173,6 @@ def write_embedding_page(
     import torch
 
     from guided_dml.figures.page import Choice, Group, Neighbours, PointImages, map_page
-    from guided_dml.figures.style import run_title
     from guided_dml.metrics.neighbours import nearest
 
     sets = sets_of(train_images, test_images, split, queried)
@@ -214,7 +212,6 @@ def draw_neighbours(
 ) -> Figure:
     """Draw queries with their nearest references, wrong ones marked."""
     from guided_dml.figures.retrieval_sheet import Pictures, queries_to_show, retrieval_figure
-    from guided_dml.figures.style import run_title
     from guided_dml.metrics.neighbours import nearest
 
     query, reference = query_embeddings["embeddings"], reference_embeddings["embeddings"]

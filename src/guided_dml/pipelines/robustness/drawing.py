@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guided_dml.comparison.names import set_name
+from guided_dml.pipelines.steps import run_title
 from guided_dml.types import Figure, History, Tensors
 
 #: Images of which all corruptions are shown.
@@ -37,7 +38,6 @@ def draw_maps(
     """Draw the method's map of some test images beside those of PCA, LDA and NCA."""
     from guided_dml.figures.plane import to_plane
     from guided_dml.figures.side_by_side import MapRow, embedding_grid
-    from guided_dml.figures.style import run_title
     from guided_dml.robustness.maps import RIVALS
 
     titles = {name: RIVALS[name].title for name in RIVALS if name in rival_maps}
@@ -68,7 +68,6 @@ def draw_ood(
     """Draw OOD images in the plane, and what their distances tell."""
     from guided_dml.figures.ood import ood_plane_figure, ood_scores_figure
     from guided_dml.figures.plane import to_plane
-    from guided_dml.figures.style import run_title
 
     arrays = {name: values.numpy() for name, values in ood_distances.items()}
     threshold = float(arrays["threshold"][0]) if len(arrays["threshold"]) else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from guided_dml.blocks import ComputeParameters, GeminiParameters, PageParameters
 from guided_dml.metrics.names import CONVERGED
+from guided_dml.pipelines.steps import run_title
 from guided_dml.types import Figure, History, Plot, Tensors
 
 if TYPE_CHECKING:
@@ -128,7 +129,6 @@ def draw_teacher(
 ) -> tuple[Figure, Plot]:
     """Draw the teacher's embedding: a picture beside GEMINI's loss, and an interactive plot."""
     from guided_dml.figures import scatter
-    from guided_dml.figures.style import run_title
 
     points = _points(teacher_embeddings, image_names, split, scatter.MOST_POINTS)
     heading = f"{run_title(gemini_run, gemini_history)}: {GOALS}"
@@ -150,7 +150,6 @@ def write_teacher_page(
 ) -> str:
     """Return a self-contained HTML page of the teacher's embedding, with images on hover."""
     from guided_dml.figures.page import Choice, Group, PointImages, map_page
-    from guided_dml.figures.style import run_title
 
     points = _points(teacher_embeddings, image_names, split)
     images = train_images["images"][split["train"]].numpy()
