@@ -94,15 +94,12 @@ def _comparison(about: About, scoreboard: Partitions) -> Comparison:
 
 
 def _runs_of(about: About, scoreboard: Partitions) -> dict[str, list[RunRecord]]:
+    places = sorted(where for where in scoreboard if where.count("/") == OF_RUN)
     runs = {}
     for method in in_order(about.settings, METHODS):
         folder = f"{about.id}/{method}/{about.settings[method]}/"
-        places = [at for at in sorted(scoreboard) if at.startswith(folder)]
-        found = [
-            read("score", RunRecord, where, scoreboard[where])
-            for where in places
-            if where.count("/") == OF_RUN
-        ]
+        chosen = (where for where in places if where.startswith(folder))
+        found = [read("score", RunRecord, where, scoreboard[where]) for where in chosen]
         if any(found):
             runs[method] = sorted(filter(None, found), key=lambda run: run.seed)
     return runs
