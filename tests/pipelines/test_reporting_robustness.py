@@ -117,6 +117,9 @@ def test_other_parameters_are_other_comparisons() -> None:
     ]
     text = write_report(comparisons)[0]
     assert all(f"## {name}: robustness" in text for name in names)
+    table = long_table(comparisons)
+    assert set(names) <= set(table["comparison"])
+    assert not table.duplicated(["data_set", "comparison", "method", "score"]).any()
 
 
 def test_splits_belong_to_a_comparison_with_other_corruptions_and_are_told_behind_it() -> None:

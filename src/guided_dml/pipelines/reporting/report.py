@@ -9,7 +9,6 @@ from statistics import median
 from guided_dml.comparison.board import Comparison
 from guided_dml.comparison.names import PROTOCOLS, method_name, section_name, setting_name
 from guided_dml.comparison.paper import departures, paper_figures
-from guided_dml.errors import counted
 from guided_dml.methods import OURS
 from guided_dml.metrics.names import SHOWN, WITHOUT_FLIP_AVERAGE
 from guided_dml.metrics.statistics import mean_of
@@ -170,8 +169,8 @@ def _tests_table(comparison: Comparison, values: Rows) -> Table | None:
         groups.append(rows)
     return Table(
         "Guided minus each method over the n seeds that both ran with: mean difference in points "
-        "± half width of its 95 % interval; p of the paired t-test after Holm's correction over "
-        f"the {counted(len(others), 'method')} of a column; effect size: Cohen's d of the "
+        "± half width of its 95 % interval; p of the paired t-test after Holm's correction for "
+        "the methods of a column that it could be made of; effect size: Cohen's d of the "
         "differences.",
         ["Guided minus", "n", "", *SHOWN.values()],
         groups,

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from guided_dml.comparison.board import Comparison
+from guided_dml.comparison.names import section_names
 from guided_dml.comparison.paper import Published, paper_figures
 from guided_dml.comparison.records import About
 from guided_dml.metrics.names import SCORES
@@ -20,7 +21,8 @@ from guided_dml.types import Table
 Row = dict[str, Any]
 
 COLUMNS = [
-    *("data_set", "variant", "protocol", "method", "score", "n", "mean", "half_width"),
+    *("data_set", "variant", "protocol", "comparison", "method", "score"),
+    *("n", "mean", "half_width"),
     *("paper", "difference_to_paper"),
     *("guided_minus", "guided_minus_half_width", "p", "p_holm", "effect_size"),
 ]
@@ -32,12 +34,15 @@ def long_table(comparisons: Sequence[Comparison]) -> Table:
     Scores and differences are in [0, 1] and [-1, 1]. ``n`` counts the method's runs; the paired
     test is over the seeds that guided ran with as well, ``guided_minus`` the mean of guided
     minus the method. What there is not is NaN. The outcomes of robustness that were declared in
-    advance are there as ``<module>.<score>``, where any method has them.
+    advance are there as ``<module>.<score>``, where any method has them. ``comparison`` is what
+    the report calls it, with the parameters in which those of one data set differ.
     """
     import pandas as pd
 
-    rows = [row for one in comparisons for row in score_rows(one)]
-    rows += [row for one in measured_sets(comparisons) for row in outcome_rows(one)]
+    names = section_names([one.about for one in comparisons])
+    of = [(name, score_rows(one)) for name, one in zip(names, comparisons, strict=True)]
+    of += [(one.name, outcome_rows(one)) for one in measured_sets(comparisons)]
+    rows = [{"comparison": name} | row for name, its_rows in of for row in its_rows]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
