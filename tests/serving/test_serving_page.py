@@ -1,0 +1,121 @@
+"""The served page in a real browser, where chromium and its driver are installed."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from uvicorn import Config, Server
+
+from guided_dml.blocks import InferenceParameters
+from guided_dml.figures.style import visible
+from guided_dml.serving.app import create_app
+from guided_dml.serving.model import ServedModel
+from guided_dml.serving.server import open_model
+from names import NAMES
+
+
+@contextmanager
+def serving(model: ServedModel, defaults: InferenceParameters) -> Iterator[str]:
+    """The page's address, served in a thread of this process."""
+    place = socket.create_server(("127.0.0.1", 0))
+    server = Server(Config(create_app(model, defaults, threads=2), ws="none", log_level="warning"))
+    thread = threading.Thread(target=server.run, args=([place],))
+    thread.start()
+    yield f"http://127.0.0.1:{place.getsockname()[1]}/"
+    server.should_exit = True
+    thread.join()
+    place.close()
+
+
+@pytest.fixture(scope="module")
+def model(exported_project: Path) -> ServedModel:
+    return open_model(exported_project, "digits", "guided")[0]
+
+
+@pytest.fixture(scope="module")
+def address(exported_project: Path, model: ServedModel) -> Iterator[str]:
+    with serving(model, open_model(exported_project, "digits", "guided")[1]) as address:
+        yield address
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip("needs chromium and chromedriver")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(shutil.which("chromium"))
+    for flag in ("headless", "no-sandbox", "disable-gpu", "no-first-run", "window-size=1200,800"):
+        options.add_argument(f"--{flag}")
+    options.add_argument("--disable-background-networking")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(str(shutil.which("chromedriver")))
+    driver = webdriver.Chrome(options, service)
+    yield driver
+    driver.quit()
+
+
+def wait_until(browser: Any, condition: str) -> None:
+    for _ in range(200):
+        if browser.execute_script(f"return {condition}"):
+            return
+        time.sleep(0.05)
+    raise TimeoutError(f"{condition}: {browser.find_element('css selector', 'body').text}")
+
+
+def test_the_page_shows_neighbours_and_what_went_wrong(
+    address: str, model: ServedModel, browser: Any, tmp_path: Path
+) -> None:
+    number = int(model.predictor.gallery["learned"].argmin())  # (not at distance 0 of itself)
+    image, text = tmp_path / "<b>five.png", tmp_path / "words.png"
+    image.write_bytes(model.thumbnail(number))
+    text.write_text("Dear server")
+    browser.get(address)
+    wait_until(browser, "points !== null && $('h1').textContent === 'guided on digits'")
+    browser.find_element("id", "choose").send_keys(str(image))
+    wait_until(browser, "document.querySelectorAll('#neighbours li').length === 5")
+    nearest = browser.find_element("css selector", "#neighbours li").text.split("\n")
+    name, label = model.predictor.gallery_names[number], model.predictor.gallery["labels"][number]
+    assert nearest == [model.predictor.card.classes[label], f"image {name}", "0"]
+    answer = browser.find_element("id", "answer").text
+    assert "<b>five.png" in answer
+    assert "Known: " in answer
+    wait_until(browser, "[...document.images].every((i) => !i.src || i.naturalWidth === 8)")
+    assert browser.execute_script("return inSight(shown.answer.place)")
+
+    browser.execute_script(
+        "$('#alpha').value = 0.9999; $('#alpha').onchange({target: $('#alpha')})"
+    )
+    wait_until(browser, "$('#answer').textContent.includes('I do not know this')")
+    browser.find_element("id", "choose").send_keys(str(text))
+    wait_until(browser, "$('#answer').textContent.includes('this is no image (PNG, JPEG, WebP)')")
+    complaints = [said["message"] for said in browser.get_log("browser")]
+    assert all("status of 400" in message for message in complaints), complaints
+
+    browser.get(f"{address}docs")
+    wait_until(browser, "document.body.innerText.includes('POST /predict')")
+    assert "neighbour_labels" in browser.find_element("css selector", "body").text
+
+
+def test_any_names_are_shown_as_they_are(address: str, browser: Any) -> None:
+    browser.get(address)
+    wait_until(browser, "points !== null")
+    names = [name for name in NAMES if name.encode(errors="ignore").decode() == name]
+    shown = browser.execute_script(
+        "const place = document.createElement('div');"
+        "place.append(...arguments[0].map(classOf)); document.body.append(place);"
+        "return [...place.children].map((c) => c.innerText)",
+        names,
+    )
+    for name, text in zip(names, shown, strict=True):
+        assert text.split() == visible(name).split() or ("\\u" in text and not name.isprintable())
+    assert browser.get_log("browser") == []
