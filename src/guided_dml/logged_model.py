@@ -6,12 +6,15 @@ beside the ``inference`` package and without the rest of the project.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
+from guided_dml.inference.calibration import check_alpha
 from guided_dml.inference.predictor import Predictor
 
 
@@ -19,8 +22,10 @@ class GuidedModel(PythonModel):
     """Answers for PNG, JPEG and WebP images, as they are."""
 
     def load_context(self, context: Any) -> None:
-        """Open the export."""
+        """Open the export; warn if at the usual alpha nothing could be unknown."""
         self._predictor = Predictor.from_files(context.artifacts)
+        calibration = json.loads(Path(context.artifacts["calibration"]).read_bytes())
+        check_alpha(len(calibration["distances"]), 0.05)
 
     def predict(
         self,

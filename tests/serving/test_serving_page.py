@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import threading
@@ -11,13 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from uvicorn import Config, Server
 
+from exported import export_files
 from guided_dml.blocks import InferenceParameters
 from guided_dml.figures.style import visible
 from guided_dml.serving.app import create_app
-from guided_dml.serving.model import ServedModel
+from guided_dml.serving.export import Export
+from guided_dml.serving.model import ServedModel, png
 from guided_dml.serving.server import open_model
 from names import NAMES
 
@@ -29,10 +33,12 @@ def serving(model: ServedModel, defaults: InferenceParameters) -> Iterator[str]:
     server = Server(Config(create_app(model, defaults, threads=2), ws="none", log_level="warning"))
     thread = threading.Thread(target=server.run, args=([place],))
     thread.start()
-    yield f"http://127.0.0.1:{place.getsockname()[1]}/"
-    server.should_exit = True
-    thread.join()
-    place.close()
+    try:
+        yield f"http://127.0.0.1:{place.getsockname()[1]}/"
+    finally:
+        server.should_exit = True
+        thread.join()
+        place.close()
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +110,35 @@ def test_the_page_shows_neighbours_and_what_went_wrong(
     browser.get(f"{address}docs")
     wait_until(browser, "document.body.innerText.includes('POST /predict')")
     assert "neighbour_labels" in browser.find_element("css selector", "body").text
+
+
+def test_what_validation_images_are_too_few_for_is_not_claimed(
+    exported_project: Path, browser: Any, tmp_path: Path
+) -> None:
+    files = export_files(exported_project)
+    thumbnails = files["gallery"].parents[2] / "gallery_images.safetensors"
+    files["gallery_images"] = next(thumbnails.glob("*/*.safetensors"))
+    calibration = json.loads(files["calibration"].read_text())
+    files["calibration"] = tmp_path / "calibration.json"
+    few = calibration | {"distances": calibration["distances"][:6]}
+    files["calibration"].write_text(json.dumps(few))
+    noise = tmp_path / "noise.png"
+    noise.write_bytes(png(np.random.default_rng(0).integers(0, 256, (1, 8, 8), np.uint8)))
+    defaults = InferenceParameters(images=None, k=5, alpha=0.05)
+    with serving(ServedModel(Export("a version", files), "digits", "guided"), defaults) as address:
+        browser.get(address)
+        wait_until(browser, "points !== null")
+        browser.find_element("id", "choose").send_keys(str(noise))
+        wait_until(browser, "shown !== null")
+        told = browser.find_element("css selector", ".verdict").text
+        assert "Known" not in told
+        assert "with 6 validation images" in told
+        assert "no image can be taken for unknown" in told
+        assert "alpha of 0.143 or more" in told
+        browser.execute_script(
+            "$('#alpha').value = 0.2; $('#alpha').onchange({target: $('#alpha')})"
+        )
+        wait_until(browser, "$('#answer').textContent.includes('I do not know this')")
 
 
 def test_any_names_are_shown_as_they_are(address: str, browser: Any) -> None:

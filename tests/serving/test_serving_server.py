@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,12 +13,14 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from uvicorn import Config, Server
 
 from conftest import refusal
+from exported import export_files
 from guided_dml.serving import guard
 from guided_dml.serving.app import create_app
 from guided_dml.serving.guard import BYTES
@@ -130,3 +133,20 @@ def test_a_body_that_does_not_come_is_given_up(port: int, monkeypatch: pytest.Mo
             answer += part
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"did not come within 0.05 s" in answer
+
+
+def test_where_nothing_can_be_unknown_is_told_as_a_model_is_opened(
+    exported_project: Path, project: Path, warned: list[str]
+) -> None:
+    shutil.copytree(exported_project / "data", project / "data", dirs_exist_ok=True)
+    parameters = project / "conf" / "base" / "parameters.yml"
+    parameters.write_text(parameters.read_text().replace("alpha: 0.05", "alpha: 0.001"))
+    open_model(project, "digits", "guided")
+    files = export_files(project)
+    calibration = json.loads(files["calibration"].read_text())
+    files["calibration"].write_text(json.dumps(calibration | {"distances": 6 * [0.1]}))
+    from guided_dml.logged_model import GuidedModel  # (MLflow takes its settings from ours)
+
+    GuidedModel().load_context(SimpleNamespace(artifacts=files))
+    told = [message.partition(", which")[0] for message in warned]
+    assert told == [f"{n} validation images: no image can be taken for unknown" for n in (40, 6)]

@@ -60,6 +60,9 @@ class Health(BaseModel):
     model: str
     version: str = Field(description="Of the export.")
     gallery_images: int
+    validation_images: int = Field(
+        description="Of so many no p-value is below 1 / (validation_images + 1)."
+    )
     k: int = Field(description="Neighbours that are told where nothing else is asked for.")
     alpha: float = Field(description="Likewise.")
 
@@ -156,6 +159,7 @@ def create_app(model: ServedModel, defaults: InferenceParameters, threads: int) 
             model=model.name,
             version=model.version,
             gallery_images=len(model),
+            validation_images=model.validation_images,
             k=defaults.k,
             alpha=defaults.alpha,
         )

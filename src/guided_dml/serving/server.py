@@ -11,6 +11,7 @@ from pathlib import Path
 from guided_dml.blocks import InferenceParameters
 from guided_dml.comparison.sessions import session
 from guided_dml.errors import InputError
+from guided_dml.inference.calibration import check_alpha
 from guided_dml.interruption import end_at_once
 from guided_dml.parameters import validated
 from guided_dml.serving.export import find_export
@@ -81,7 +82,10 @@ def open_model(
         data_set = loader["globals"]["dataset"]
         version = _promoted(project, f"{method}-{data_set}", alias) if alias else None
         export = find_export(context.catalog, data_set, method, version)
-        return ServedModel(export, data_set, method), validated(loader["parameters"]).inference
+        model = ServedModel(export, data_set, method)
+        defaults = validated(loader["parameters"]).inference
+        check_alpha(model.validation_images, defaults.alpha)
+        return model, defaults
 
 
 def _promoted(project: Path, name: str, alias: str) -> str:

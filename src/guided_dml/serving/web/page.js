@@ -2,7 +2,7 @@
 // The user's images: each is sent to /predict as it is, and what comes back is shown.
 const items = [];
 const NUMBERS = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-let asked = Promise.resolve();
+let asked = Promise.resolve(), health = null;
 
 function make(tag, content = {}, ...children) {
   const { className = "", ...rest } = content, element = Object.assign(document.createElement(tag), rest);
@@ -43,7 +43,7 @@ async function sent({ file }) {
   const query = new URLSearchParams({ k: $("#k").value, alpha: $("#alpha").value, seen: true });
   try {
     const got = await fetch(`/predict?${query}`, { method: "POST", body: file }), told = await got.json();
-    return got.ok ? { answer: told, error: null } : { answer: null, error: told.error };
+    return got.ok ? { answer: { ...told, alpha: query.get("alpha") }, error: null } : { answer: null, error: told.error };
   } catch {
     return { answer: null, error: "the server does not answer; is it still running?" };
   }
@@ -69,9 +69,14 @@ function show(item) {
   }
   drawMarks();
 }
-function verdict({ known, label, p_value: p, neighbour_labels: labels }) {
+function verdict({ known, label, alpha, p_value: p, neighbour_labels: labels }) {
   const votes = labels.filter((other) => other === label).length, name = visible(label);
   const near = `${2 * votes > labels.length ? "" : "Only "}${votes} of the ${labels.length} nearest training images are of this class.`;
+  // No p-value is smaller; with few validation images none is as small as alpha.
+  const smallest = 1 / (health.validation_images + 1);
+  if (alpha < smallest) return make("div", { className: "verdict untold" }, make("p", {},
+    make("strong", {}, "Nearest class: ", make("bdi", { textContent: name })),
+    `${near} Whether the network knows such images cannot be told: with ${health.validation_images} validation images and this alpha no image can be taken for unknown; that needs an alpha of ${Math.ceil(1000 * smallest) / 1000} or more.`));
   const many = Math.round(100 * p);
   const share = many ? `about ${many} of 100` : "fewer than 1 of 100";
   return make("div", { className: known ? "verdict" : "verdict unknown" }, make("p", {},
@@ -103,7 +108,8 @@ addEventListener("dragleave", ({ relatedTarget }) => { $("#cover").hidden = !rel
 addEventListener("drop", (event) => { event.preventDefault(); $("#cover").hidden = true; add(event.dataTransfer.files); });
 
 async function start() {
-  const [content, health] = await Promise.all(["/map", "/health"].map(async (path) => (await fetch(path)).json()));
+  const [content, said] = await Promise.all(["/map", "/health"].map(async (path) => (await fetch(path)).json()));
+  health = said;
   prepare(content);
   document.title = $("h1").textContent = visible(content.title);
   $("#model").textContent = `export ${content.version}, ${health.gallery_images.toLocaleString("en")} training images`;
