@@ -141,6 +141,20 @@ def test_what_validation_images_are_too_few_for_is_not_claimed(
         wait_until(browser, "$('#answer').textContent.includes('I do not know this')")
 
 
+def test_a_project_may_ask_for_more_neighbours_than_others_may(
+    model: ServedModel, browser: Any, tmp_path: Path
+) -> None:
+    image = tmp_path / "five.png"
+    image.write_bytes(model.thumbnail(5))
+    with serving(model, InferenceParameters(images=None, k=150, alpha=0.05)) as address:
+        browser.get(address)
+        wait_until(browser, "points !== null")
+        assert browser.execute_script("return $('#k').checkValidity()")
+        browser.find_element("id", "choose").send_keys(str(image))
+        wait_until(browser, "shown !== null")
+        assert len(browser.find_elements("css selector", "#neighbours li")) == 150
+
+
 def test_any_names_are_shown_as_they_are(address: str, browser: Any) -> None:
     browser.get(address)
     wait_until(browser, "points !== null")

@@ -32,7 +32,7 @@ LARGE = 4_000_000
 #: Images that may wait at once: so many files are held in memory, at most.
 WAITING = 32
 
-#: Neighbours that may be asked for, at most.
+#: Neighbours that may be asked for, at most; more only if they are the project's default.
 MOST = 100
 
 #: The files of the pages by their addresses; dots are drawn as on the project's other pages.
@@ -191,7 +191,7 @@ def _add_predict(app: FastAPI, answering: Answering, defaults: InferenceParamete
     )
     async def predict(
         request: Request,
-        k: Annotated[int, Query(ge=1, le=MOST, description="Neighbours.")] = defaults.k,
+        k: int = Query(defaults.k, ge=1, le=max(MOST, defaults.k), description="Neighbours."),
         alpha: Annotated[
             float, Query(ge=0, lt=1, description="Known images that may be taken for unknown.")
         ] = defaults.alpha,

@@ -114,6 +114,7 @@ async function start() {
   document.title = $("h1").textContent = visible(content.title);
   $("#model").textContent = `export ${content.version}, ${health.gallery_images.toLocaleString("en")} training images`;
   $("#axes").textContent = content.axes.join(" \u00d7 ");
+  $("#k").max = Math.max($("#k").max, health.k);
   $("#k").value = health.k; $("#alpha").value = health.alpha;
   card.firstChild.className = Math.max(...content.image_size) < 100 ? "coarse" : "";
   $("#classes").append(...content.classes.map(classOf));
