@@ -78,6 +78,15 @@ def wait_until(browser: Any, condition: str) -> None:
     raise TimeoutError(f"{condition}: {browser.find_element('css selector', 'body').text}")
 
 
+def change(browser: Any, field: str, value: float) -> None:
+    browser.execute_script(
+        "const field = $('#' + arguments[0]); field.value = arguments[1];"
+        "field.dispatchEvent(new Event('change'))",
+        field,
+        value,
+    )
+
+
 def test_the_page_shows_neighbours_and_what_went_wrong(
     address: str, model: ServedModel, browser: Any, tmp_path: Path
 ) -> None:
@@ -98,9 +107,7 @@ def test_the_page_shows_neighbours_and_what_went_wrong(
     wait_until(browser, "[...document.images].every((i) => !i.src || i.naturalWidth === 8)")
     assert browser.execute_script("return inSight(shown.answer.place)")
 
-    browser.execute_script(
-        "$('#alpha').value = 0.9999; $('#alpha').onchange({target: $('#alpha')})"
-    )
+    change(browser, "alpha", 0.9999)
     wait_until(browser, "$('#answer').textContent.includes('I do not know this')")
     browser.find_element("id", "choose").send_keys(str(text))
     wait_until(browser, "$('#answer').textContent.includes('this is no image (PNG, JPEG, WebP)')")
@@ -135,9 +142,7 @@ def test_what_validation_images_are_too_few_for_is_not_claimed(
         assert "with 6 validation images" in told
         assert "no image can be taken for unknown" in told
         assert "alpha of 0.143 or more" in told
-        browser.execute_script(
-            "$('#alpha').value = 0.2; $('#alpha').onchange({target: $('#alpha')})"
-        )
+        change(browser, "alpha", 0.2)
         wait_until(browser, "$('#answer').textContent.includes('I do not know this')")
 
 
@@ -153,6 +158,23 @@ def test_a_project_may_ask_for_more_neighbours_than_others_may(
         browser.find_element("id", "choose").send_keys(str(image))
         wait_until(browser, "shown !== null")
         assert len(browser.find_elements("css selector", "#neighbours li")) == 150
+
+
+def test_the_image_that_was_opened_stays_in_view(
+    address: str, model: ServedModel, browser: Any, tmp_path: Path
+) -> None:
+    image = tmp_path / "five.png"
+    image.write_bytes(model.thumbnail(5))
+    browser.get(address)
+    wait_until(browser, "points !== null")
+    choose = browser.find_element("id", "choose")
+    choose.send_keys(str(image))
+    wait_until(browser, "shown === items[0]")
+    browser.execute_script("add([items[0].file, items[0].file]); items[0].button.click()")
+    wait_until(browser, "items.length === 3 && items.every((item) => item.answer)")
+    assert browser.execute_script("return shown === items[0]")
+    choose.send_keys(str(image))
+    wait_until(browser, "shown === items[3]")
 
 
 def test_any_names_are_shown_as_they_are(address: str, browser: Any) -> None:

@@ -2,7 +2,8 @@
 // The user's images: each is sent to /predict as it is, and what comes back is shown.
 const items = [];
 const NUMBERS = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-let asked = Promise.resolve(), health = null;
+// Answers are shown as they come until an image is opened: then that one stays.
+let asked = Promise.resolve(), health = null, follow = true;
 
 function make(tag, content = {}, ...children) {
   const { className = "", ...rest } = content, element = Object.assign(document.createElement(tag), rest);
@@ -19,11 +20,12 @@ const picture = (src, alt) => make("img", { src, alt, onload: ({ target }) => ta
 
 function add(files) {
   for (const file of files) {
-    const item = { file, name: visible(file.name || "pasted image"), url: URL.createObjectURL(file), seen: new Image(), button: make("button") };
+    follow = true;
+    const item = { file, name: visible(file.name || "pasted image"), url: URL.createObjectURL(file), seen: new Image(), button: make("button", { disabled: true }) };
     item.seen.onload = () => drawMarks();
     item.button.title = item.name;
     item.button.append(picture(item.url, item.name));
-    item.button.onclick = () => show(item);
+    item.button.onclick = () => { follow = false; show(item); };
     items.push(item);
     $("#shelf").append(item.button);
     ask(item);
@@ -34,9 +36,10 @@ function ask(item) {
   asked = asked.then(async () => {
     Object.assign(item, await sent(item));
     if (item.error) item.button.textContent = "!";
+    item.button.disabled = false;
     item.button.className = item.error ? "failed" : item.answer.known ? "" : "unknown";
     if (item.answer) item.seen.src = item.answer.seen;
-    show(item);
+    if (follow || !shown || shown === item) show(item);
   });
 }
 async function sent({ file }) {
