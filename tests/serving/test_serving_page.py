@@ -78,6 +78,10 @@ def wait_until(browser: Any, condition: str) -> None:
     raise TimeoutError(f"{condition}: {browser.find_element('css selector', 'body').text}")
 
 
+def noise(seed: int) -> bytes:
+    return png(np.random.default_rng(seed).integers(0, 256, (1, 8, 8), np.uint8))
+
+
 def change(browser: Any, field: str, value: float) -> None:
     browser.execute_script(
         "const field = $('#' + arguments[0]); field.value = arguments[1];"
@@ -129,13 +133,13 @@ def test_what_validation_images_are_too_few_for_is_not_claimed(
     files["calibration"] = tmp_path / "calibration.json"
     few = calibration | {"distances": calibration["distances"][:6]}
     files["calibration"].write_text(json.dumps(few))
-    noise = tmp_path / "noise.png"
-    noise.write_bytes(png(np.random.default_rng(0).integers(0, 256, (1, 8, 8), np.uint8)))
+    image = tmp_path / "noise.png"
+    image.write_bytes(noise(0))
     defaults = InferenceParameters(images=None, k=5, alpha=0.05)
     with serving(ServedModel(Export("a version", files), "digits", "guided"), defaults) as address:
         browser.get(address)
         wait_until(browser, "points !== null")
-        browser.find_element("id", "choose").send_keys(str(noise))
+        browser.find_element("id", "choose").send_keys(str(image))
         wait_until(browser, "shown !== null")
         told = browser.find_element("css selector", ".verdict").text
         assert "Known" not in told
@@ -160,11 +164,43 @@ def test_a_project_may_ask_for_more_neighbours_than_others_may(
         assert len(browser.find_elements("css selector", "#neighbours li")) == 150
 
 
-def test_the_image_that_was_opened_stays_in_view(
-    address: str, model: ServedModel, browser: Any, tmp_path: Path
+def test_all_images_are_asked_again_and_no_failure_stays(
+    address: str, browser: Any, tmp_path: Path
 ) -> None:
-    image = tmp_path / "five.png"
-    image.write_bytes(model.thumbnail(5))
+    for number in (5, 6, 7):
+        (tmp_path / f"{number}.png").write_bytes(noise(number))
+    browser.get(address)
+    wait_until(browser, "points !== null")
+    choose = browser.find_element("id", "choose")
+    choose.send_keys(f"{tmp_path / '5.png'}\n{tmp_path / '6.png'}")
+    wait_until(browser, "items.length === 2 && items.every((item) => item.answer)")
+    change(browser, "alpha", 0.9999)
+    wait_until(browser, "items.every((item) => item.button.className === 'unknown')")
+
+    browser.execute_script("$('#k').value = 0")
+    choose.send_keys(str(tmp_path / "7.png"))
+    wait_until(browser, "items.length === 3 && items[2].button.innerText === '!'")
+    browser.execute_script("$('#k').value = 5; items[2].button.click()")
+    wait_until(browser, "items[2].button.className === 'unknown'")
+    assert len(browser.find_elements("css selector", "#shelf img")) == 3
+
+    for alpha in (0.9999, 0.5, 0):
+        change(browser, "alpha", alpha)
+    change(browser, "k", 4)
+    wait_until(browser, "items.every((item) => item.answer?.neighbours.length === 4)")
+    assert browser.execute_script("return items.every((item) => item.answer.known)")
+
+    (tmp_path / "6.png").write_bytes(b"another image")
+    change(browser, "k", 3)
+    wait_until(browser, "items[2].answer.neighbours.length === 3 && items[1].error")
+    assert browser.execute_script("return items[1].error").startswith("the file cannot be read")
+
+
+def test_the_image_that_was_opened_stays_in_view(
+    address: str, browser: Any, tmp_path: Path
+) -> None:
+    image = tmp_path / "noise.png"
+    image.write_bytes(noise(0))
     browser.get(address)
     wait_until(browser, "points !== null")
     choose = browser.find_element("id", "choose")
@@ -175,6 +211,9 @@ def test_the_image_that_was_opened_stays_in_view(
     assert browser.execute_script("return shown === items[0]")
     choose.send_keys(str(image))
     wait_until(browser, "shown === items[3]")
+    change(browser, "alpha", 0.9999)
+    wait_until(browser, "items.every((item) => item.button.className === 'unknown')")
+    assert browser.execute_script("return shown === items[3]")
 
 
 def test_any_names_are_shown_as_they_are(address: str, browser: Any) -> None:

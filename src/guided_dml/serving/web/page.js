@@ -23,23 +23,28 @@ function add(files) {
     follow = true;
     const item = { file, name: visible(file.name || "pasted image"), url: URL.createObjectURL(file), seen: new Image(), button: make("button", { disabled: true }) };
     item.seen.onload = () => drawMarks();
+    item.tile = picture(item.url, item.name);
     item.button.title = item.name;
-    item.button.append(picture(item.url, item.name));
-    item.button.onclick = () => { follow = false; show(item); };
+    item.button.append(item.tile);
+    item.button.onclick = () => { follow = false; show(item); if (item.error) ask(item); };
     items.push(item);
     $("#shelf").append(item.button);
     ask(item);
   }
 }
-// One after the other: the page leaves the server free for others.
+// One after the other: the page leaves the server free for others. Of an image only the newest
+// question is sent.
 function ask(item) {
+  const question = item.question = Symbol();
   asked = asked.then(async () => {
+    if (item.question !== question) return;
     Object.assign(item, await sent(item));
-    if (item.error) item.button.textContent = "!";
+    item.button.replaceChildren(item.error ? "!" : item.tile);
     item.button.disabled = false;
     item.button.className = item.error ? "failed" : item.answer.known ? "" : "unknown";
     if (item.answer) item.seen.src = item.answer.seen;
     if (follow || !shown || shown === item) show(item);
+    else drawMarks();
   });
 }
 async function sent({ file }) {
@@ -48,7 +53,10 @@ async function sent({ file }) {
     const got = await fetch(`/predict?${query}`, { method: "POST", body: file }), told = await got.json();
     return got.ok ? { answer: { ...told, alpha: query.get("alpha") }, error: null } : { answer: null, error: told.error };
   } catch {
-    return { answer: null, error: "the server does not answer; is it still running?" };
+    const readable = await file.slice(0, 1).arrayBuffer().then(() => true, () => false);
+    const why = readable ? "the server does not answer; once it runs, click the image again"
+      : "the file cannot be read: it is a folder, or has been changed or moved since; choose it again";
+    return { answer: null, error: why };
   }
 }
 
@@ -104,7 +112,11 @@ function neighbours(answer) {
 }
 
 $("#choose").onchange = ({ target }) => { add(target.files); target.value = ""; };
-for (const name of ["k", "alpha"]) $(`#${name}`).onchange = ({ target }) => target.reportValidity() && shown && ask(shown);
+for (const name of ["k", "alpha"]) $(`#${name}`).onchange = ({ target }) => {
+  if (!target.reportValidity()) return;
+  follow = false;
+  [...items].sort((a, b) => (b === shown) - (a === shown)).forEach(ask);
+};
 addEventListener("paste", ({ clipboardData }) => add(clipboardData.files));
 addEventListener("dragover", (event) => { event.preventDefault(); $("#cover").hidden = false; });
 addEventListener("dragleave", ({ relatedTarget }) => { $("#cover").hidden = !relatedTarget; });
