@@ -216,6 +216,51 @@ def test_the_image_that_was_opened_stays_in_view(
     assert browser.execute_script("return shown === items[3]")
 
 
+def test_the_map_follows_the_left_button_and_fingers_and_leaves_the_rest_to_the_browser(
+    address: str, browser: Any
+) -> None:
+    from selenium.webdriver.common.actions.action_builder import ActionBuilder
+    from selenium.webdriver.common.actions.pointer_input import PointerInput
+
+    def pointer(kind: str, name: str) -> tuple[Any, Any]:
+        source: Any = PointerInput(kind, name)  # type: ignore[no-untyped-call]
+        builder = ActionBuilder(browser, mouse=source, duration=0)
+        return builder, builder.pointer_action
+
+    def seen() -> list[float]:
+        found: list[float] = browser.execute_script("return [view.x, view.y, view.scale]")
+        return found
+
+    browser.get(address)
+    wait_until(browser, "points !== null")
+    x, y, scale = seen()
+    mouse, button = pointer("mouse", "mouse")
+    button.move_to_location(200, 300).pointer_down(2).move_to_location(260, 330).pointer_up(2)
+    mouse.perform()
+    assert seen() == [x, y, scale]
+    for key, held in {"+": "ctrlKey", "-": "metaKey", "0": "ctrlKey"}.items():
+        event = f"new KeyboardEvent('keydown', {{key: '{key}', {held}: true}})"
+        browser.execute_script(f"view.x += 1; map.dispatchEvent({event}); view.x -= 1")
+    assert seen() == pytest.approx([x, y, scale])
+
+    mouse, button = pointer("mouse", "mouse")
+    button.move_to_location(200, 300).pointer_down().move_to_location(260, 330).pointer_up()
+    mouse.perform()
+    assert seen() == pytest.approx([x - 60 / scale, y + 30 / scale, scale])
+
+    # Two fingers that part by four times their distance, the middle between them stays.
+    browser.execute_script("fit()")
+    middle = browser.execute_script("return (200 - map.clientWidth / 2) / view.scale + view.x")
+    fingers, first = pointer("touch", "first")
+    others, second = pointer("touch", "second")
+    first.move_to_location(180, 300).pointer_down().move_to_location(120, 300).pointer_up()
+    second.move_to_location(220, 300).pointer_down().move_to_location(280, 300).pointer_up()
+    fingers.devices += [device for device in others.devices if device.type == "pointer"]
+    fingers.perform()
+    assert seen()[2] == pytest.approx(4 * scale)
+    assert browser.execute_script("return toX(arguments[0])", middle) == pytest.approx(200)
+
+
 def test_any_names_are_shown_as_they_are(address: str, browser: Any) -> None:
     browser.get(address)
     wait_until(browser, "points !== null")

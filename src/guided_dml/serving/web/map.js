@@ -3,7 +3,7 @@
 const $ = (selector) => document.querySelector(selector);
 const map = $("#map"), marks = $("#marks"), card = $("#card");
 const view = { x: 0, y: 0, scale: 1 };
-let points = null, shown = null, pointed = -1, held = null;
+let points = null, shown = null, pointed = -1;
 
 // The colours of the project's figures: told apart easily up to 20 classes.
 const TAB10 = "1f77b4 ff7f0e 2ca02c d62728 9467bd 8c564b e377c2 7f7f7f bcbd22 17becf".split(" ");
@@ -117,12 +117,20 @@ function soon() {
   if (!waiting) requestAnimationFrame(() => { waiting = false; draw(); });
   waiting = true;
 }
-function point({ offsetX: px, offsetY: py }) {
-  if (held) {
-    view.x -= (px - held.px) / view.scale; view.y += (py - held.py) / view.scale;
-    held = { px, py }; pointed = -1; card.hidden = true;
-    return soon();
-  }
+// Where the pointers that are down were last, by their ids.
+const down = new Map();
+// A pointer moves the map; of two each does so by half, and their distance zooms it.
+function drag(id, px, py) {
+  const [bx, by] = down.get(id), other = [...down.keys()].find((each) => each !== id);
+  down.set(id, [px, py]);
+  pointAt(-1);
+  view.x -= (px - bx) / view.scale / down.size; view.y += (py - by) / view.scale / down.size;
+  if (other === undefined) return soon();
+  const [ox, oy] = down.get(other), apart = (x, y) => Math.max(1, Math.hypot(x - ox, y - oy));
+  zoom(apart(px, py) / apart(bx, by), (px + ox) / 2, (py + oy) / 2);
+}
+function point({ pointerId, offsetX: px, offsetY: py }) {
+  if (down.has(pointerId)) return drag(pointerId, px, py);
   let best = 12 ** 2, found = -1;
   for (let i = 0; i < points.x.length; i++) {
     const d = (toX(points.x[i]) - px) ** 2 + (toY(points.y[i]) - py) ** 2;
@@ -147,13 +155,17 @@ function pointAt(number) {
 
 map.onpointermove = (event) => points && point(event);
 map.onpointerleave = () => pointAt(-1);
-map.onpointerdown = (event) => { held = { px: event.offsetX, py: event.offsetY }; map.classList.add("held"); map.setPointerCapture(event.pointerId); };
-map.onpointerup = map.onpointercancel = () => { held = null; map.classList.remove("held"); };
+map.onpointerdown = ({ button, pointerId, offsetX, offsetY }) => {
+  if (button) return;
+  down.set(pointerId, [offsetX, offsetY]); map.classList.add("held"); map.setPointerCapture(pointerId);
+};
+map.onpointerup = map.onpointercancel = ({ pointerId }) => { down.delete(pointerId); map.classList.toggle("held", down.size > 0); };
 map.onwheel = (event) => { event.preventDefault(); zoom(Math.exp(-event.deltaY / 500), event.offsetX, event.offsetY); };
 map.ondblclick = $("#reset").onclick = () => fit();
 $("#in").onclick = () => zoom(1.5);
 $("#out").onclick = () => zoom(1 / 1.5);
-map.onkeydown = ({ key }) => {
+map.onkeydown = ({ key, ctrlKey, metaKey }) => {
+  if (ctrlKey || metaKey) return;
   const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key] ?? [0, 0];
   if (key === "0") fit();
   else if (key === "+" || key === "-") zoom(key === "+" ? 1.5 : 1 / 1.5);
