@@ -261,6 +261,27 @@ def test_the_map_follows_the_left_button_and_fingers_and_leaves_the_rest_to_the_
     assert browser.execute_script("return toX(arguments[0])", middle) == pytest.approx(200)
 
 
+@pytest.mark.parametrize("spread", [[1e-3, 0], [0, 1e-3], [0, 0]])
+def test_a_map_without_spread_fills_the_page_and_stands_in_its_middle(
+    model: ServedModel, browser: Any, monkeypatch: pytest.MonkeyPatch, spread: list[float]
+) -> None:
+    monkeypatch.setattr(model, "_axes", np.diag(spread))  # (as with one dimension)
+    content = json.loads(model.map())
+    assert [step > 0 for step in content["step"]] == [bool(size) for size in spread]
+    with serving(model, InferenceParameters(images=None, k=5, alpha=0.05)) as address:
+        browser.get(address)
+        wait_until(browser, "points !== null")
+        left, right, top, bottom = browser.execute_script(
+            "const all = [[points.x, toX], [points.y, toY]].map(([p, to]) => [...p].map(to));"
+            "return all.flatMap((ends) => [Math.min(...ends), Math.max(...ends)])"
+        )
+        width, height = browser.execute_script("return [map.clientWidth, map.clientHeight - 56]")
+    assert right - left == pytest.approx(0.9 * width if spread[0] else 0, rel=1e-3)
+    assert bottom - top == pytest.approx(0.9 * height if spread[1] else 0, rel=1e-3)
+    assert (left + right) / 2 == pytest.approx(width / 2, rel=1e-3)
+    assert (top + bottom) / 2 == pytest.approx(56 + height / 2, rel=1e-3)
+
+
 def test_any_names_are_shown_as_they_are(address: str, browser: Any) -> None:
     browser.get(address)
     wait_until(browser, "points !== null")

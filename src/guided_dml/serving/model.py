@@ -87,9 +87,9 @@ class ServedModel:
         uint16 in base64.
         """
         places, card = self._places(self.predictor.gallery["embeddings"]), self.predictor.card
-        low, span = places.min(0), np.ptp(places, axis=0)
-        step = np.where(span > 0, span, 1) / STEPS
-        x, y = np.round((places - low) / step).astype("<u2").T
+        low, step = places.min(0), np.ptp(places, axis=0) / STEPS
+        # (an axis without spread has steps of 0: all are at its lowest)
+        x, y = np.round((places - low) / np.where(step > 0, step, 1)).astype("<u2").T
         labels = self.predictor.gallery["labels"].astype("<u2")
         content = {
             "title": f"{card.method} on {card.data_set}",

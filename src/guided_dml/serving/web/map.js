@@ -55,7 +55,9 @@ function fit() {
   const places = items.filter((item) => item.answer).map((item) => item.answer.place), { low, step } = points;
   const ends = [0, 1].map((d) => [low[d], low[d] + 65535 * step[d], ...places.map((place) => place[d])]);
   const [[x0, x1], [y0, y1]] = ends.map((all) => [Math.min(...all), Math.max(...all)]);
-  const scale = 0.9 * Math.min(map.clientWidth / (x1 - x0 || 1), Math.max(9, map.clientHeight - TOP) / (y1 - y0 || 1));
+  // Of an axis without spread everything fits.
+  const most = Math.min(map.clientWidth / (x1 - x0), Math.max(9, map.clientHeight - TOP) / (y1 - y0));
+  const scale = 0.9 * (most < Infinity ? most : 1);
   Object.assign(view, { x: (x0 + x1) / 2, y: (y0 + y1) / 2 + TOP / 2 / scale, scale });
   draw();
 }
