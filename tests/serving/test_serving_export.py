@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from conftest import refusal
+from conftest import PROJECT, refusal
 from exported import free_port
 from guided_dml.comparison.sessions import session
 from guided_dml.errors import InputError
@@ -102,3 +106,23 @@ def test_the_model_of_another_data_set_is_refused(models: Path, project: Path) -
     models.parent.rename(project / "data" / "06_models" / "mnist")
     message = refusal(project, "serve", "--port", free_port(), "--env", "mnist")
     assert "this is guided-digits, not guided-mnist" in message
+
+
+@pytest.mark.parametrize("file", ["card.json", "gallery.safetensors", "network.onnx"])
+def test_what_docs_using_shows_refuses_parts_of_different_trainings(
+    models: Path, project: Path, file: str
+) -> None:
+    without_project = re.findall(
+        r"```python\n(.*?)```", (PROJECT / "docs" / "using.md").read_text(), re.S
+    )[0]
+    (version,) = versions(models, file)
+    shutil.copytree(models / file / version, models / file / NEWER)
+    newer = models / file / NEWER / file
+    weights = json.loads(next(models.glob("card.json/2*/card.json")).read_text())["weights"]
+    as_stored = bytes.fromhex(weights) if file.startswith("gallery") else weights.encode()
+    assert newer.read_bytes().count(as_stored) == 1
+    newer.write_bytes(newer.read_bytes().replace(as_stored, as_stored[::-1]))
+    ran = [sys.executable, "-c", without_project]
+    done = subprocess.run(ran, cwd=project, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "AssertionError: parts of different trainings" in done.stderr
