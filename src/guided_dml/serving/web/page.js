@@ -70,7 +70,7 @@ function show(item) {
     $("#answer").replaceChildren(make("section", {}, make("div", { className: "verdict failed" }, words)));
   } else {
     const given = make("figure", {}, picture(item.url, ""), make("figcaption", {}, make("bdi", { textContent: item.name })));
-    const size = `${points.image_size[1]} \u00d7 ${points.image_size[0]} pixels`;
+    const size = `${points.image_size[1]}\u00a0\u00d7\u00a0${points.image_size[0]}\u00a0pixels`;
     const seen = make("figure", {}, picture(item.answer.seen, ""), make("figcaption", { textContent: `what the network sees: ${size}` }));
     $("#answer").replaceChildren(
       make("section", {}, make("div", { className: "pair" }, given, seen), verdict(item.answer), figures(item.answer)),
