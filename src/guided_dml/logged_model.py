@@ -6,8 +6,6 @@ beside the ``inference`` package and without the rest of the project.
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -24,8 +22,7 @@ class GuidedModel(PythonModel):
     def load_context(self, context: Any) -> None:
         """Open the export; warn if at the usual alpha nothing could be unknown."""
         self._predictor = Predictor.from_files(context.artifacts)
-        calibration = json.loads(Path(context.artifacts["calibration"]).read_bytes())
-        check_alpha(len(calibration["distances"]), 0.05)
+        check_alpha(len(self._predictor.calibration), 0.05)
 
     def predict(
         self,

@@ -165,7 +165,7 @@ class Predictor:
         self.gallery, self.gallery_names = gallery, gallery_names
         self._every = Search(gallery["embeddings"])
         self._learned = Search(gallery["embeddings"][gallery["learned"] == 1])
-        self._calibration = calibration["distances"]
+        self.calibration: list[float] = calibration["distances"]
 
     @classmethod
     def from_files(cls, files: Mapping[str, Path | str], threads: int | None = None) -> Predictor:
@@ -210,7 +210,7 @@ class Predictor:
         neighbours, neighbour_distances = self._every.nearest(embeddings, k)
         labels, confidence = vote(self.gallery["labels"][neighbours])
         distances = self._learned.nearest(embeddings, 1)[1][:, 0]
-        p = p_values(distances, self._calibration)
+        p = p_values(distances, self.calibration)
         return Answers(
             embeddings, labels, confidence, distances, p, p > alpha, neighbours, neighbour_distances
         )

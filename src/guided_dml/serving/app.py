@@ -159,7 +159,7 @@ def create_app(model: ServedModel, defaults: InferenceParameters, threads: int) 
             model=model.name,
             version=model.version,
             gallery_images=len(model),
-            validation_images=model.validation_images,
+            validation_images=len(model.predictor.calibration),
             k=defaults.k,
             alpha=defaults.alpha,
         )

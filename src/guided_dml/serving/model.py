@@ -52,8 +52,6 @@ class ServedModel:
                 f"the export {export.version} of {card.name} has {len(self)} embeddings, but names "
                 "or thumbnails of others; export anew"
             )
-        calibration = json.loads(export.files["calibration"].read_bytes())
-        self.validation_images = len(calibration["distances"])
         embeddings = self.predictor.gallery["embeddings"]
         self._centre, self._axes, self._titles = principal_plane(embeddings)
 

@@ -84,7 +84,7 @@ def open_model(
         export = find_export(context.catalog, data_set, method, version)
         model = ServedModel(export, data_set, method)
         defaults = validated(loader["parameters"]).inference
-        check_alpha(model.validation_images, defaults.alpha)
+        check_alpha(len(model.predictor.calibration), defaults.alpha)
         return model, defaults
 
 
