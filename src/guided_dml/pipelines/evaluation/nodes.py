@@ -22,9 +22,6 @@ logger = logging.getLogger(__name__)
 #: Neighbours that the retrieval sheet and the page show of each query.
 NEIGHBOURS = 8
 
-#: Queries whose distances to these are computed at once.
-PART = 1024
-
 #: What a picture of embeddings shows.
 PUTS = "where the network puts the images"
 
@@ -170,18 +167,14 @@ def write_embedding_page(
 
     A query brings its nearest references, and whether the nearest is of another class.
     """
-    import torch
-
     from guided_dml.figures.page import Choice, Group, Neighbours, PointImages, map_page
-    from guided_dml.metrics.neighbours import nearest
+    from guided_dml.robustness.scorer import distances
 
     sets = sets_of(train_images, test_images, split, queried)
     names = image_names_of(image_names, split, queried)
     references, queries = _points(reference_embeddings, query_embeddings, names)
     query, reference = query_embeddings["embeddings"], reference_embeddings["embeddings"]
-    rows = nearest(query, reference, k=NEIGHBOURS)
-    parts = zip(query.split(PART), rows.split(PART), strict=True)
-    distances = torch.cat([(some[:, None] - reference[near]).norm(dim=2) for some, near in parts])
+    rows, apart = distances(query, reference, NEIGHBOURS)
     wrong = reference_embeddings["labels"][rows[:, 0]] != query_embeddings["labels"]
     choices = [
         Choice(references, references.name),
@@ -190,7 +183,7 @@ def write_embedding_page(
             queries.name,
             flags={"nearest image is of another class": wrong.numpy()},
             reference=references.name,
-            neighbours=Neighbours(rows.numpy(), distances.numpy()),
+            neighbours=Neighbours(rows, apart),
         ),
     ]
     pictures = {name: PointImages(part["images"].numpy()) for name, part in sets.items()}
