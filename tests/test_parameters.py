@@ -50,6 +50,7 @@ from guided_dml.parameters import validated
         ("data.validation_share", 1.0, ["data.validation_share", "less than 1"]),
         ("data.images_per_class", 1, ["data.images_per_class", "greater than or equal to 2"]),
         ("data.classes", ["cat"], ["data.classes", "two names or more, each once, or null"]),
+        ("data.classes", ["é", "e\u0301"], ["data.classes", "each once"]),
         ("data.classes", ["cat", "cat"], ["data.classes", "each once"]),
         ("data.classes", [0, 1], ["data.classes", 'in quotes: ["0", "1"]']),
         ("data.classes", "cat", ["data.classes", "'cat'", "valid list"]),

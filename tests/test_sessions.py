@@ -7,11 +7,13 @@ import os
 import re
 import shutil
 import sqlite3
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from kedro.framework.hooks import hook_impl
 from kedro.framework.session import KedroSession
@@ -19,6 +21,7 @@ from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, Threa
 from safetensors.torch import load_file
 
 from conftest import SMALL, copy_of_project, run, tracked_runs
+from guided_dml.comparison.sessions import merged
 from guided_dml.errors import InputError
 
 
@@ -394,6 +397,27 @@ def test_a_run_that_was_killed_is_closed_by_the_next(project: Path) -> None:
 def test_tracking_can_be_turned_off(project: Path) -> None:
     run(project, "ingestion", params={"tracking": False})
     assert not (project / "mlruns").exists()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_all_steps_keep_to_the_threads(project: Path, fails: bool) -> None:
+    seen, before = set(), torch.get_num_threads()
+
+    class Watch:
+        @hook_impl
+        def before_node_run(self) -> None:
+            seen.add(torch.get_num_threads())
+            if fails:
+                raise InputError("a step that fails")
+
+    asked = merged(SMALL, {"tracking": False, "compute": {"threads": before + 1}})
+    session: Any
+    with KedroSession.create(project, runtime_params=asked) as session:
+        session._hook_manager.register(Watch())
+        with pytest.raises(InputError) if fails else nullcontext():
+            session.run(pipeline_names=["ingestion"], runner=SequentialRunner())
+    assert seen == {before + 1}
+    assert torch.get_num_threads() == before
 
 
 def test_trouble_with_mlflow_does_not_stop_a_run(

@@ -101,9 +101,10 @@ class DataParameters(Block):
     @field_validator("classes")
     @classmethod
     def _are_several(cls, names: list[str] | None) -> list[str] | None:
-        if names is not None and (len(names) < 2 or len(set(names)) < len(names)):
+        composed = names and [normalize("NFC", name) for name in names]
+        if composed is not None and (len(composed) < 2 or len(set(composed)) < len(composed)):
             raise ValueError("must be two names or more, each once, or null")
-        return names and [normalize("NFC", name) for name in names]
+        return composed
 
 
 class TripletParameters(Block):

@@ -1,9 +1,10 @@
-"""Parameters and the runner are checked before anything is read."""
+"""Parameters and the runner are checked before anything is read; all steps keep to the threads."""
 
 from __future__ import annotations
 
 import logging
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ logger = logging.getLogger(__name__)
 
 
 class ParameterHooks:
-    """Checks all parameters of a session, and its runner."""
+    """Checks all parameters of a session, and its runner, and sets its threads."""
 
     def __init__(self) -> None:
         self._parameters: Parameters
+        self._after_run = ExitStack()
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
@@ -63,16 +65,32 @@ class ParameterHooks:
         self._trains_student = "params:student" in pipeline.inputs()
         if self._trains_student:
             self._parameters.student.check_pretrained()
-        compute = self._parameters.compute
-        if "params:compute" in pipeline.inputs() and (compute.device == "cuda" or compute.compiled):
-            from guided_dml.training.policy import Policy
-
-            Policy.of(compute)  # (which refuses what is not at hand)
+        if "params:compute" in pipeline.inputs():
+            self._set_threads()
         asked = run_params["pipeline_names"] or ()
         if any(name.startswith("robustness") for name in asked):
             check_protocol(self._parameters.evaluation)
         if any(name.startswith("export") for name in asked):
             self._check_export()
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Put the threads back."""
+        self._after_run.close()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Put the threads back."""
+        self._after_run.close()
+
+    def _set_threads(self) -> None:
+        """Let PyTorch, and so all steps, use ``compute.threads``; refuse what is not at hand."""
+        import torch
+
+        from guided_dml.training.policy import Policy
+
+        self._after_run.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(Policy.of(self._parameters.compute).threads)
 
     def _check_export(self) -> None:
         """Refuse, or tell, what an exported network does not do, as it has one image at a time."""

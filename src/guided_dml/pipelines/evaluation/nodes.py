@@ -93,14 +93,13 @@ def score_embeddings(
     """
     from guided_dml.training.policy import Policy
 
-    policy, scores = Policy.of(compute), dict[str, float]()
+    device, scores = Policy.of(compute).device, dict[str, float]()
     sets = (query_embeddings, reference_embeddings)
-    labels = [part["labels"].to(policy.device) for part in sets]
+    labels = [part["labels"].to(device) for part in sets]
     for name, ending in (("embeddings", ""), ("unaveraged", WITHOUT_FLIP_AVERAGE)):
         if name in query_embeddings:
-            query, reference = (part[name].to(policy.device) for part in sets)
-            with policy.active():
-                found = _scores(query, labels[0], reference, labels[1], seed)
+            query, reference = (part[name].to(device) for part in sets)
+            found = _scores(query, labels[0], reference, labels[1], seed)
             scores |= {score + ending: value for score, value in found.items()}
     return scores
 

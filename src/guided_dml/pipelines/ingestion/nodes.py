@@ -195,13 +195,11 @@ def score_raw_pixels(
     from guided_dml.metrics.neighbours import nearest
     from guided_dml.training.policy import Policy
 
-    policy = Policy.of(compute)
+    device = Policy.of(compute).device
     query, reference = (
-        part["images"].flatten(1).to(policy.device) for part in (test_images, train_images)
+        part["images"].flatten(1).to(device) for part in (test_images, train_images)
     )
-    with policy.active():
-        rows = nearest(query, reference, k=1)[:, 0].cpu()
-    found = train_images["labels"][rows].numpy()
+    found = train_images["labels"][nearest(query, reference, k=1)[:, 0].cpu()].numpy()
     truth = test_images["labels"].numpy()
     recall = recall_score(truth, found, labels=np.unique(truth), average="macro")
     return {"recall_at_1": float(recall), "accuracy": float((found == truth).mean())}
