@@ -17,10 +17,10 @@ CLASSES = 4
 
 
 def points(device: str = "cpu", dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """Return embeddings ``[24, 2]`` and their labels."""
+    """Return embeddings ``[30, 2]`` and their labels: more than cdist compares pair by pair."""
     source = torch.Generator().manual_seed(1)
-    labels = torch.randint(CLASSES, (24,), generator=source)
-    embeddings = 2 * torch.randn(24, 2, generator=source)
+    labels = torch.randint(CLASSES, (30,), generator=source)
+    embeddings = 2 * torch.randn(30, 2, generator=source)
     return embeddings.to(device, dtype), labels.to(device)
 
 

@@ -9,7 +9,7 @@ from pytorch_metric_learning import losses as pml_losses
 from torch import Tensor
 
 from devices import DEVICES, DTYPES
-from guided_dml.losses import distances, gemini_loss, guidance_loss, triplet_loss
+from guided_dml.losses import gemini_loss, guidance_loss, triplet_loss
 
 
 def norm(values: list[float]) -> float:
@@ -75,10 +75,6 @@ def test_gradient_is_finite_where_anchor_and_positive_coincide() -> None:
 def test_margin_that_is_met_costs_nothing() -> None:
     anchor, positive, negative = torch.zeros(1, 2), torch.zeros(1, 2), torch.tensor([[4.0, 0.0]])
     assert gemini_loss(anchor, positive, anchor, positive, negative, beta=0.0, margin=3.0) == 0
-
-
-def test_distance_is_not_squared() -> None:
-    assert distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]])).tolist() == [5.0]
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import sqlite3
-from contextlib import nullcontext
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -399,9 +399,9 @@ def test_tracking_can_be_turned_off(project: Path) -> None:
     assert not (project / "mlruns").exists()
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_all_steps_keep_to_the_threads(project: Path, fails: bool) -> None:
-    seen, before = set(), torch.get_num_threads()
+def threads_of(project: Path, pipeline: str, threads: int | None, fails: bool = False) -> set[int]:
+    """Return on how many threads the steps of a run compute, whether it ends well or not."""
+    seen = set()
 
     class Watch:
         @hook_impl
@@ -410,14 +410,21 @@ def test_all_steps_keep_to_the_threads(project: Path, fails: bool) -> None:
             if fails:
                 raise InputError("a step that fails")
 
-    asked = merged(SMALL, {"tracking": False, "compute": {"threads": before + 1}})
+    asked = merged(SMALL, {"tracking": False, "compute": {"threads": threads}})
     session: Any
-    with KedroSession.create(project, runtime_params=asked) as session:
+    with suppress(InputError), KedroSession.create(project, runtime_params=asked) as session:
         session._hook_manager.register(Watch())
-        with pytest.raises(InputError) if fails else nullcontext():
-            session.run(pipeline_names=["ingestion"], runner=SequentialRunner())
-    assert seen == {before + 1}
-    assert torch.get_num_threads() == before
+        session.run(pipeline_names=[pipeline], runner=SequentialRunner())
+    return seen
+
+
+def test_all_steps_keep_to_the_threads_and_nothing_else_does(project: Path) -> None:
+    usual = torch.get_num_threads()
+    for fails in (False, True):
+        assert threads_of(project, "ingestion", usual + 1, fails) == {usual + 1}
+        assert torch.get_num_threads() == usual
+    assert not threads_of(project, "distillation", usual + 1)  # (refused: it lacks the teacher)
+    assert threads_of(project, "ingestion", None) == {usual}
 
 
 def test_trouble_with_mlflow_does_not_stop_a_run(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from guided_dml.types import Objective
 
 #: Beyond are slips of the keys, which would overflow somewhere in the middle of a run.
-LARGEST, LARGEST_WIDTH, LARGEST_FLOAT = 2**31 - 1, 2**14, 1e30
+LARGEST, LARGEST_SIZE, LARGEST_FLOAT = 2**31 - 1, 2**14, 1e30
 
 
 def _within_float32(value: float) -> float:
@@ -31,7 +31,7 @@ Float = Annotated[float, AfterValidator(_within_float32)]
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 NotNegativeCount = Annotated[int, Field(ge=0, le=LARGEST)]
 Several = Annotated[int, Field(ge=2, le=LARGEST)]
-Width = Annotated[int, Field(ge=1, le=LARGEST_WIDTH)]
+Size = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[Float, Field(gt=0)]
 NotNegative = Annotated[Float, Field(ge=0)]
@@ -110,7 +110,7 @@ class DataParameters(Block):
 class TripletParameters(Block):
     """The triplets that GEMINI learns from."""
 
-    batch_size: Count
+    batch_size: Size
     """B, triplets of one ordered class pair."""
     repeat: bool = True
     """A class with fewer than 2B images repeats some; else B is capped at half the smallest."""
@@ -157,9 +157,16 @@ class GeminiParameters(TrainingParameters):
     """Weight of the local term of Eq. 5; the global one has 1 - beta."""
     kernel_size: Defining[Count]
     padding: Defining[NotNegativeCount]
-    hidden_units: Defining[Width]
+    hidden_units: Defining[Size]
     fresh_triplets: bool = False
     """Draw new triplets for each epoch after the first, which has the stored ones."""
+
+    @field_validator("padding")
+    @classmethod
+    def _lets_kernels_see_the_image(cls, padding: int, info: ValidationInfo) -> int:
+        if padding >= info.data.get("kernel_size", LARGEST):
+            raise ValueError("must be below gemini.kernel_size")
+        return padding
 
     @field_validator("muon_learning_rate")
     @classmethod
@@ -175,7 +182,7 @@ class StudentParameters(TrainingParameters):
     backbone: Defining[Backbone]
     stem: Defining[Literal["small", "own"]]
     """Small: 3x3 stride 1 and no max-pool, for small images; own: torchvision's 7x7."""
-    embedding_dimension: Defining[Width]
+    embedding_dimension: Defining[Size]
     batch_size: Several
     similarity: Similarity
     gaussian_width: Positive

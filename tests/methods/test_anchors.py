@@ -28,6 +28,11 @@ def test_anchors_that_can_be_all_equally_far_apart_are() -> None:
     torch.testing.assert_close(found, torch.full((45,), 3.0), rtol=1e-3, atol=0)
 
 
+def test_many_anchors_on_a_sphere_fill_it() -> None:
+    radius = anchor_points(300, 3, 1.0, 0).norm(dim=1).mean()
+    assert radius < 1.2 * math.sqrt(300 * math.sqrt(3) / (8 * math.pi))  # (of a hexagonal lattice)
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_loss_is_the_distance_to_the_point_of_the_class(

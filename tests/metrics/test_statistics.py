@@ -19,11 +19,6 @@ def test_mean_has_the_interval_of_scipy() -> None:
     assert found.mean + found.half_width == pytest.approx(high)
 
 
-def test_mean_by_hand() -> None:
-    # Standard deviation 1, t(0.975, 2) = 4.3027, root of 3.
-    assert mean_of([1, 2, 3]).half_width == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
-
-
 def test_few_or_equal_runs_have_a_mean_and_no_more() -> None:
     one, none = mean_of([0.5]), mean_of([])
     assert (one.n, one.mean) == (1, 0.5)

@@ -54,11 +54,9 @@ def test_features_through_the_head_are_the_embeddings(
 @pytest.mark.parametrize("backbone", ["resnext50_32x4d", "wide_resnet50_2"])
 def test_torchvisions_other_resnets_embed_as_well(parameters: Parameters, backbone: str) -> None:
     student = parameters.student.model_copy(update={"backbone": backbone})
+    model = build_embedder(0, (3, 16, 16), student).eval()
     with torch.inference_mode():
-        assert build_embedder(0, (3, 16, 16), student).eval()(torch.zeros(1, 3, 16, 16)).shape == (
-            1,
-            2,
-        )
+        assert model(torch.zeros(1, 3, 16, 16)).shape == (1, 2)
 
 
 def test_small_stem_keeps_the_resolution(parameters: Parameters) -> None:

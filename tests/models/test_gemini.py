@@ -18,11 +18,6 @@ def test_streams_of_the_paper_have_its_sizes(
     assert gemini.local(torch.zeros(3, 1, side, side), 1).shape == (3, features)
 
 
-def test_digits_fit_with_padded_kernels(parameters: Parameters) -> None:
-    gemini = Gemini(0, (1, 8, 8), 2, parameters.gemini, 5)
-    assert gemini(torch.zeros(4, 1, 8, 8), 1).shape == (4, 5)
-
-
 def test_images_too_small_say_what_to_change(parameters: Parameters) -> None:
     with pytest.raises(InputError, match=r"8x8 pixels .* gemini.kernel_size=5 .*gemini.padding=0"):
         Gemini(0, (1, 8, 8), 2, parameters.gemini.model_copy(update=PAPER), 2)

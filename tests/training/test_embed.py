@@ -83,7 +83,14 @@ def test_teacher_embeds_the_asked_images_in_their_order(
             torch.testing.assert_close(embeddings[row], alone[0].cpu())
 
 
-@pytest.mark.parametrize("count", [61, 31, 2, 1])
+def test_one_image_alone_has_no_batch_statistics(parameters: Parameters, policy: Policy) -> None:
+    model = policy.place(build_embedder(0, (1, 8, 8), parameters.student))
+    images = DeviceImages(torch.full((1, 1, 8, 8), 7, dtype=torch.uint8), None, policy.device)
+    found = embed(model, images, policy, batch_size=64, batch_statistics=True)
+    assert found.equal(embed(model, images, policy, batch_size=64))
+
+
+@pytest.mark.parametrize("count", [61, 31, 2])
 def test_batch_statistics_of_a_last_single_image_are_those_of_the_batch_before(
     parameters: Parameters, policy: Policy, count: int
 ) -> None:

@@ -213,15 +213,9 @@ def test_weights_that_overflow_in_the_last_step_are_refused(parameters: Paramete
         return 1e4 * squared(model, batch.rows, inputs, targets)
 
     one_step = RandomBatches(torch.arange(10), 10, generator(0, "rows"))
+    diverging = settings(parameters, epochs=1, learning_rate=1e308)
     with pytest.raises(InputError, match=r"student: the last step's weights are not finite"):
-        fit(
-            model,
-            loss_of,
-            one_step,
-            settings(parameters, epochs=1, learning_rate=1e308),
-            POLICY,
-            "student",
-        )
+        fit(model, loss_of, one_step, diverging, POLICY, "student")
 
 
 def test_of_losses_looked_at_together_the_first_bad_one_is_named(parameters: Parameters) -> None:

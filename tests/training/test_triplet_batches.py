@@ -60,17 +60,3 @@ def test_fresh_triplets_follow_the_stored_ones() -> None:
     assert len({str(sorted(some)) for some in (first, second, third)}) == 3
     for same, other, rows in second + third:
         assert [row // 12 for row in rows] == [same] * 6 + [other] * 3
-
-
-def test_fresh_triplets_go_on_from_the_generators_state() -> None:
-    stored = draw(MEMBERS, 6, 3, generator(0, "triplets"))
-    batches, resumed = (
-        TripletBatches(stored, CPU, generator(0, "fresh triplets"), MEMBERS) for _ in range(2)
-    )
-    second = epoch(batches, 2)
-    assert batches.generator is not None
-    assert resumed.generator is not None
-    resumed.generator.set_state(batches.generator.get_state())
-    third = epoch(resumed, 3)
-    assert third == epoch(batches, 3)
-    assert third != second

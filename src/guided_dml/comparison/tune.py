@@ -151,7 +151,10 @@ def _study(project: Path, name: str) -> Study:
 def _ranges(shared: Nested, method: str) -> Ranges:
     """Return what is varied, and between which ends."""
     common = COMMON_OF_MUON if shared["student"]["muon_learning_rate"] else COMMON
-    return common | METHODS[method].ranges
+    own = dict(METHODS[method].ranges)
+    if shared["student"]["target_scale"]:
+        own.pop("anchors.margin", None)  # (undone by the scale)
+    return common | own
 
 
 def _check_left_free(ranges: Ranges, overrides: Nested) -> None:

@@ -61,11 +61,14 @@ class ParameterHooks:
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
         """Check the runner, and what some steps need."""
+        self._after_run.close()  # (another hook may have refused the run before)
         check_runner(run_params["runner"])
-        self._trains_student = "params:student" in pipeline.inputs()
+        inputs = pipeline.inputs()
+        self._trains_student = "params:student" in inputs
+        self._methods = [name for name in METHODS if f"params:{name}" in inputs]
         if self._trains_student:
             self._parameters.student.check_pretrained()
-        if "params:compute" in pipeline.inputs():
+        if "params:compute" in inputs:
             self._set_threads()
         asked = run_params["pipeline_names"] or ()
         if any(name.startswith("robustness") for name in asked):
@@ -112,6 +115,6 @@ class ParameterHooks:
             from guided_dml.training.train import check_student
 
             shape, parameters = inputs["train_images"]["images"].shape[1:], self._parameters
-            methods = [getattr(parameters, name) for name in METHODS]
+            methods = [getattr(parameters, name) for name in self._methods]
             followers = [method for method in methods if method.follows_teacher]
             check_student(shape, parameters.student, followers)

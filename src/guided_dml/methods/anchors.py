@@ -67,6 +67,9 @@ def anchor_points(classes: int, dimension: int, margin: float, seed: int) -> Ten
         for _ in range(200):  # (each away from all, the near ones most)
             between = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
             near = (1 / (between**3 + 1e-6)).fill_diagonal_(0)
-            push = near.sum(1, keepdim=True) * points - near @ points
-            points = normalize(points + push / classes, dim=1)
-    return points.float() * (margin / torch.pdist(points.float()).min())
+            push = (near.sum(1, keepdim=True) * points - near @ points) / classes
+            # (no further than to the nearest: many in few dimensions would jump about)
+            most = between.fill_diagonal_(math.inf).amin(1, keepdim=True)
+            push *= (most / push.norm(dim=1, keepdim=True)).clamp(max=1)
+            points = normalize(points + push, dim=1)
+    return points * (margin / torch.pdist(points).min())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from guided_dml.blocks import Method, Positive, Task
+from guided_dml.blocks import Float, Method, Positive, Task
 
 if TYPE_CHECKING:
     from guided_dml.types import Objective
@@ -23,7 +23,7 @@ class MultiSimilarity(Method):
 
     alpha: Positive
     beta: Positive
-    base: float
+    base: Float
 
     def objective(self, task: Task) -> Objective:
         """Return the loss over all pairs of a batch."""

@@ -158,10 +158,9 @@ class References(NamedTuple):
     def block(self, at: slice, precision: Precision) -> NDArray[Any]:
         """Return a few of the points as seen from the centre."""
         points = self.points[at]
-        seen = not (self.many and self.centre.any())
-        return np.asarray(
-            points if seen else np.subtract(points, self.centre, dtype=precision), precision
-        )
+        if self.many and self.centre.any():
+            points = np.subtract(points, self.centre, dtype=precision)
+        return np.asarray(points, precision)
 
     def span(self, query: NDArray[Any]) -> float:
         """Return ``(|q| + |r|)^2`` for the longest of both, as seen from the centre."""

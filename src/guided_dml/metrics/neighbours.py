@@ -153,11 +153,6 @@ def check_dimensions(query: Tensor, reference: Tensor) -> None:
         )
 
 
-def chunks(queries: int, references: int) -> int:
-    """Return in how many parts so many queries are compared with so many references."""
-    return math.ceil(queries / max(1, CHUNK_BYTES // (references * PAIR_BYTES)))
-
-
 def for_each_group(query: Tensor, reference: Tensor, enough: Integers, work: Work) -> None:
     """Hand group after group of the queries to ``work``, on as many threads as PyTorch uses.
 
@@ -176,7 +171,8 @@ def for_each_group(query: Tensor, reference: Tensor, enough: Integers, work: Wor
             near = region
             if len(group) < len(rows):
                 near = region.near(points[group], int(enough[group].max()))
-            for part in np.array_split(group, chunks(len(group), len(near.rows))):
+            at_once = max(1, CHUNK_BYTES // (len(near.rows) * PAIR_BYTES))
+            for part in np.split(group, range(at_once, len(group), at_once)):
                 for precision in near.precisions(points[part]):
                     if not len(part) or precision in hopeless:
                         continue
@@ -188,8 +184,7 @@ def for_each_group(query: Tensor, reference: Tensor, enough: Integers, work: Wor
     regions = _split(points, np.arange(len(points)), REGION[everywhere.many])
     threads = torch.get_num_threads()
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(in_region, regions):
-            pass
+        list(pool.map(in_region, regions))
 
 
 def _split(points: NDArray[Any], rows: Integers, size: int) -> Iterator[Integers]:

@@ -16,12 +16,7 @@ from torch import Tensor
 
 from guided_dml.errors import InputError
 from guided_dml.metrics.distances import Integers, Near
-from guided_dml.metrics.neighbours import (
-    OnGpu,
-    check_dimensions,
-    checked,
-    for_each_group,
-)
+from guided_dml.metrics.neighbours import OnGpu, check_dimensions, checked, for_each_group
 from guided_dml.progress import progress_bar
 
 #: The k of the reported Recall@k.

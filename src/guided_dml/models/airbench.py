@@ -59,8 +59,8 @@ class Airbench(nn.Module):
             images: float ``[N, C, H, W]``, normalised: a sample of the training images, on the
                 network's device.
         """
-        patches = unfold(images.contiguous(), 2).transpose(1, 2).flatten(0, 1)
-        covariance = patches.T.double() @ patches.double() / len(patches)
+        patches = unfold(images.contiguous(), 2).transpose(1, 2).flatten(0, 1).double()
+        covariance = patches.T @ patches / len(patches)
         variances, axes = torch.linalg.eigh(covariance)
         filters = (axes / (variances + WHITENING_EPSILON).sqrt()).T
         weight = self.whitening.weight

@@ -14,28 +14,18 @@ Batch_co = TypeVar("Batch_co", covariant=True)
 class Batches(Protocol[Batch_co]):
     """What the training loop visits."""
 
-    @property
-    def images(self) -> int:
-        """Images that one epoch shows to the model."""
-        ...
-
-    @property
-    def counted(self) -> str:
-        """What these images are called beside the progress bar."""
-        ...
-
-    @property
-    def generator(self) -> torch.Generator | None:
-        """What the order of the next epochs is drawn from, if it is drawn."""
-        ...
+    images: int
+    """Images that one epoch shows to the model."""
+    counted: str
+    """What these images are called beside the progress bar."""
+    generator: torch.Generator | None
+    """What the order of the next epochs is drawn from, if it is drawn."""
 
     def __len__(self) -> int:
         """Steps of an epoch."""
-        ...
 
     def epoch(self, number: int) -> Iterable[Batch_co]:
         """The batches of an epoch, which count from 1."""
-        ...
 
 
 class DeviceImages:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import chain
@@ -58,8 +59,10 @@ class Checkpoint:
         from safetensors.torch import save_file
 
         tensors = dict(state.state_dict())
-        for index, buffer in _momenta(optimiser).items():
-            tensors[f"momentum.{index}"] = buffer
+        for index, weight in enumerate(weights_in(optimiser)):
+            momentum = optimiser.state.get(weight, {}).get("momentum_buffer")
+            if momentum is not None:
+                tensors[f"momentum.{index}"] = momentum
         if generator is not None:
             tensors["generator"] = generator.get_state()
         stored, known = {}, set()
@@ -75,7 +78,8 @@ class Checkpoint:
             os.replace(partial, self.path)
         except (OSError, SafetensorError) as error:  # (a full disk: the training goes on)
             logger.warning("no checkpoint could be written: %s", error)
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
         self.saved = monotonic()
 
     def restore(
@@ -131,7 +135,8 @@ class CheckpointStore:
             name: What is trained.
             inputs: All that the result depends on: parameters, policy and data.
         """
-        libraries = version("torch"), version("timm")  # (which builds networks)
+        known = ("torch", "torchvision", "timm", "pytorch-metric-learning")
+        libraries = [version(name) for name in known]  # (they build networks, and losses)
         key = fingerprint(libraries, _source_code(), *inputs)
         path = self._folder / f"{name}-{key}.safetensors"
         self._used.append(path)
@@ -179,12 +184,6 @@ def _source_code() -> str:
     files = [package / "losses.py", package / "seeding.py"]
     files += chain(*(package.glob(f"{folder}/*.py") for folder in folders))
     return "".join(file.read_text("utf-8") for file in sorted(files))
-
-
-def _momenta(optimiser: SGD) -> dict[int, Tensor]:
-    states = (optimiser.state.get(weight, {}) for weight in weights_in(optimiser))
-    buffers = {i: state.get("momentum_buffer") for i, state in enumerate(states)}
-    return {i: buffer for i, buffer in buffers.items() if buffer is not None}
 
 
 def _flat(tensor: Tensor) -> Tensor:

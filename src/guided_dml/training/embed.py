@@ -48,7 +48,7 @@ def embed(
     model.eval()
     for layer in model.modules():
         if isinstance(layer, _BatchNorm):  # (not dropout, which some of timm's have)
-            layer.train(batch_statistics and len(images) > 0)
+            layer.train(batch_statistics and len(images) > 1)
     size = batch_size
     if policy.device.type != "cpu":  # (large images stay as few as asked for: memory ends)
         size = max(batch_size, GPU_PIXELS // images.area)

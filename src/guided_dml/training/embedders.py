@@ -18,7 +18,6 @@ class Embed(Protocol):
 
     def __call__(self, images: Tensor, name: str = "images") -> Tensor:
         """Return ``[N, D]`` on the CPU from uint8 ``[N, C, H, W]``; ``name`` is what they are."""
-        ...
 
 
 def embedder(

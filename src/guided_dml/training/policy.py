@@ -136,13 +136,11 @@ class Policy:
         precision = precision_of(asked, capability, can, name, backbone)
         return cls(
             device=torch.device("cuda" if on_gpu else "cpu"),
-            autocast=precision.autocast,
             deterministic=parameters.deterministic,
             compiled=parameters.compiled,
             threads=threads,
             hardware=device_name(parameters.device, threads),
-            reason=precision.reason,
-            slower=precision.slower,
+            **precision._asdict(),
         )
 
     def __str__(self) -> str:

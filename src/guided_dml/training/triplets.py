@@ -21,7 +21,8 @@ def images_by_class(labels: Tensor, rows: Tensor) -> list[Tensor]:
         rows: int64 ``[M]``, indices into ``labels``.
     """
     own = labels[rows]
-    return [rows[own == label] for label in range(int(labels.max()) + 1)]
+    counts = own.bincount(minlength=int(labels.max()) + 1)
+    return list(rows[own.argsort(stable=True)].split(counts.tolist()))
 
 
 def draw(members: Sequence[Tensor], pairs: int, size: int, source: torch.Generator) -> Tensors:

@@ -207,20 +207,20 @@ def draw_neighbours(
     from guided_dml.metrics.neighbours import nearest
 
     query, reference = query_embeddings["embeddings"], reference_embeddings["embeddings"]
-    labels = query_embeddings["labels"]
-    right = reference_embeddings["labels"][nearest(query, reference, k=1)[:, 0]] == labels
+    labels, neighbours = query_embeddings["labels"], nearest(query, reference, k=NEIGHBOURS)
+    right = reference_embeddings["labels"][neighbours[:, 0]] == labels
     rows = queries_to_show(labels.numpy(), right.numpy())
-    neighbours = nearest(query[rows], reference, k=NEIGHBOURS)
     names = image_names_of(image_names, split, queried)
     found, asked = (
         Pictures(part["images"].numpy(), part["labels"].numpy(), names[name])
         for name, part in sets_of(train_images, test_images, split, queried).items()
     )
+    many = neighbours.shape[1]
     heading = (
-        f"{run_title(run, history)}: queries and their {NEIGHBOURS} nearest training images\n"
+        f"{run_title(run, history)}: queries and their {many} nearest training images\n"
         "the first query of each class, then the first whose nearest image is wrong (red)"
     )
-    return retrieval_figure(asked, found, classes, neighbours.numpy(), rows, heading)
+    return retrieval_figure(asked, found, classes, neighbours[rows].numpy(), rows, heading)
 
 
 def _points(

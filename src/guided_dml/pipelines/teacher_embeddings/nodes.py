@@ -159,10 +159,7 @@ def write_teacher_page(
 
 
 def _points(
-    embeddings: Tensors,
-    image_names: dict[str, list[str]],
-    split: Tensors,
-    most: int | None = None,
+    embeddings: Tensors, image_names: dict[str, list[str]], split: Tensors, most: int | None = None
 ) -> Points:
     from guided_dml.figures.plane import to_plane
 
