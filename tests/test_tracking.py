@@ -258,6 +258,13 @@ def test_values_at_and_beyond_the_limits_of_mlflow(place: Path) -> None:
     recorder = Recorder(place, "limits")
     parameters = {f"block{i}": {"classes": ["x" * 20] * 1000} for i in range(250)}
     many = {f'class {i}: "ä"/$%\'': i / 3 for i in range(2500)}
+    many |= {
+        "x" * 300: 0.5,
+        "class w/": 0.6,
+        "class a//b": 0.7,
+        "class a/./b": 0.8,
+        "T-shirt/top": 1,
+    }
     odd = {"nan": math.nan, "inf": math.inf, "text": "high", "none": None, "nested": {"a": 1}}
     name = {"name": "méthode \"'#?%/ 1", "key": {"session": "limits"}}
     tags = {"long": "y" * 20_000}
@@ -269,7 +276,8 @@ def test_values_at_and_beyond_the_limits_of_mlflow(place: Path) -> None:
     (run,) = stored_runs(place).values()
     assert run.info.run_name == name["name"]
     assert len(run.data.params) == 250
-    assert len(run.data.metrics) == 2500 + 3
+    assert len(run.data.metrics) == 2505 + 3
+    assert run.data.metrics["T-shirt/top"] == 1
     assert math.isnan(run.data.metrics["nan"])
     assert run.data.metrics["inf"] > 1e300
     assert run.data.metrics["nested.a"] == 1

@@ -93,8 +93,8 @@ def run(**options: Any) -> None:
 @click.option(
     "--protocol", type=click.Choice(["equal", "tuned"]), default="equal", show_default=True
 )
-@click.option("--refresh", is_flag=True, help="Run those anew that lack a score that came later.")
-@click.option("--weights/--no-weights", default=True, help="Keep the trained networks; kept.")
+@click.option("--refresh", is_flag=True, help="Run those anew that lack a score or a network.")
+@click.option("--weights/--no-weights", default=True, help="Keep the trained networks, or not.")
 @click.option("--robustness", help="Such as corruptions,ood; all. Default: none.")
 @click.option("--class-splits", help="Train on these only: 245983,326940; a+b,a+c.")
 def compare(
@@ -136,9 +136,10 @@ for command in (compare, tune):
 def prune(keep: int) -> None:
     """Remove all but the newest versions of every stored dataset."""
     from guided_dml.prune import prune_versions
-    from guided_dml.tracking import refuse_runs_under_way
+    from guided_dml.tracking import refuse_runs_under_way, upload_pending
 
     refuse_runs_under_way(_project())
+    upload_pending(_project())
     pruned = prune_versions(_project() / "data", keep)
     freed = f"{pruned.freed / 1e6:,.1f} MB"
     click.echo(f"removed {pruned.removed} versions, freed {freed}, kept the newest {keep}")

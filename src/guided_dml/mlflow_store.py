@@ -39,7 +39,7 @@ KIND = {"mlflow.experimentKind": "custom_model_development"}
 PATIENCE = 5.0
 
 #: What the longest values are cut to, and how many MLflow takes at once.
-LONGEST_PARAMETER, LONGEST_TAG, AT_ONCE = 6000, 5000, 100
+LONGEST_PARAMETER, LONGEST_TAG, LONGEST_NAME, AT_ONCE = 6000, 5000, 250, 100
 
 #: In the database: where the artifacts are, absolute.
 PLACES = (
@@ -153,8 +153,8 @@ class TrackedRun:
 
 
 def metric_name(name: str) -> str:
-    """Return what MLflow calls a metric: it takes no other characters."""
-    return re.sub(r"[^/\w.\- :]", "_", name)
+    """Return what MLflow calls a metric: it takes so many letters and no others, in paths."""
+    return re.sub(r"[^/\w.\- :]|/(?=[/.]|$)", "_", name[:LONGEST_NAME])
 
 
 def made_with(source: str, git: dict[str, Any], libraries: dict[str, str]) -> dict[str, str]:
@@ -229,20 +229,20 @@ def store_uri(project: Path) -> str:
     elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
     if elsewhere:
         return elsewhere
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
     from mlflow import MlflowClient
 
     folder = project.resolve() / "mlruns"
     folder.mkdir(exist_ok=True)
     database, partial = folder / "mlflow.db", folder / "mlflow.partial.db"
-    with FileLock(folder / "mlflow.lock", timeout=60):
-        if not (database.exists() and database.stat().st_size):
-            partial.unlink(missing_ok=True)
-            MlflowClient(sqlite_url(partial)).search_experiments(max_results=1)
-            partial.replace(database)
     try:
+        with FileLock(folder / "mlflow.lock", timeout=60):
+            if not (database.exists() and database.stat().st_size):
+                partial.unlink(missing_ok=True)
+                MlflowClient(sqlite_url(partial)).search_experiments(max_results=1)
+                partial.replace(database)
         _bring_artifacts_home(database)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, Timeout) as error:
         raise InputError(f"{database}: {error}") from error
     return sqlite_url(database)
 

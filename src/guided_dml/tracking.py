@@ -60,13 +60,11 @@ class TrackingHooks:
         self._context, self._recorder = context, None
 
     @hook_impl
-    def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Remember the session's catalog."""
-        self._catalog = catalog
-
-    @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+    ) -> None:
         """Open the run with its parameters, its tags and the versions that it reads."""
+        self._catalog = catalog
         loader, project = self._context.config_loader, self._context.project_path
         parameters = loader["parameters"]
         if not parameters["tracking"]:
@@ -241,9 +239,7 @@ def upload_pending(project: Path) -> None:
     """Record what earlier runs of a project could not, those among them that were killed."""
     for path in sorted((project / PENDING).glob("*.jsonl")):
         with suppress(FileNotFoundError), path.open(errors="replace") as file:
-            if _is_under_way(file):
-                continue
-            if not path.stat().st_size:  # (its run is about to begin)
+            if _is_under_way(file) or not path.stat().st_size:  # (it is about to begin)
                 continue
             entries = list(_whole(file))
             if entries and entries[-1][0] != "finish":

@@ -112,9 +112,6 @@ def test_every_run_is_computed_once_recorded_uploaded_and_reported(
     ]
     assert where == f"report: {newest(project, 'comparison_markdown.md').relative_to(project)}"
 
-    report = newest(project, "comparison_markdown.md").read_text()
-    assert "Guided" in report
-    assert "Triplet" in report
     assert client.get_experiment_by_name("comparison") is not None
 
 
@@ -293,6 +290,10 @@ def test_without_mlflow_or_while_it_is_locked_scores_are_kept_and_uploaded_later
         (
             ["--envs", "digits", "--scheduler", "tcp://127.0.0.1:9", "--params", UNTRACKED],
             ["no Dask scheduler answers at tcp://127.0.0.1:9"],
+        ),
+        (
+            ["--envs", "digits", "--scheduler", "tls://127.0.0.1:9", "--params", UNTRACKED],
+            ["no Dask scheduler answers at tls://127.0.0.1:9"],
         ),
     ],
 )

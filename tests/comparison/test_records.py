@@ -125,18 +125,9 @@ def test_a_damaged_comparison_leaves_the_others(warned: list[str]) -> None:
 
 
 def test_no_run_at_all_ends_in_one_message() -> None:
+    old = run("triplet", parameters=merged(PARAMETERS, {"seed": 1, "student": {"epochs": 3}}))
     with pytest.raises(InputError, match="run `kedro compare`"):
-        read_comparisons(
-            abouts(about()),
-            by_id(
-                [
-                    run(
-                        "triplet",
-                        parameters=merged(PARAMETERS, {"seed": 1, "student": {"epochs": 3}}),
-                    )
-                ]
-            ),
-        )
+        read_comparisons(abouts(about()), by_id([old]))
 
 
 def test_a_key_depends_on_what_the_method_reads_and_on_nothing_else() -> None:

@@ -46,6 +46,8 @@ def test_severity_has_a_panel_a_family_and_bands_of_the_methods() -> None:
     one = lines(np.full((2, 1, 3), 0.4), title="mnist")
     figure = severity_figure([seven, one], "a heading")
     assert [ax.get_title() for ax in figure.axes] == [*seven.panels, "family 0"]
+    tick_labels = [ax.xaxis.get_tick_params()["labelbottom"] for ax in figure.axes]
+    assert tick_labels == [False, *7 * [True]]  # (of seven panels the last is below the first)
     first, second = figure.axes[0].lines
     np.testing.assert_allclose(np.asarray(first.get_ydata()), 100 * seven.means[0, 0])
     assert (first.get_linestyle(), second.get_linestyle()) == ("-", "--")

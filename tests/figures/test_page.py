@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,15 @@ def test_a_page_is_not_larger_than_it_may_be(images: LabelledImages) -> None:
         assert bare < len(page) <= megabytes * 1e6 + bare
 
 
+def test_names_of_other_alphabets_take_of_the_images_room(images: LabelledImages) -> None:
+    photographs = np.random.default_rng(0).integers(0, 256, (15, 3, 64, 64), np.uint8)
+    points = points_of(images, "a")
+    bare = len(one_page(Choice(points, "a"), images.classes, 1e-6, a=photographs))
+    named = replace(points, names=["\u56fe" * 300] * 15)
+    page = one_page(Choice(named, "a"), images.classes, 0.05, a=photographs)
+    assert len(page) <= 0.05 * 1e6 + bare
+
+
 def choices(images: LabelledImages, **found: Any) -> list[Choice]:
     rows = np.zeros((15, 2), np.int64)
     given: dict[str, Any] = {"rows": rows, "distances": rows / 2, "gallery": "abc"} | found
@@ -191,15 +201,8 @@ def test_neighbours_of_another_gallery_are_refused(
 
 
 def test_a_set_without_images_is_refused() -> None:
-    none = Points(
-        "new images",
-        np.zeros((0, 2), np.float32),
-        np.zeros(0, np.int64),
-        ("", ""),
-        np.zeros(0, np.int64),
-        [],
-        0,
-    )
+    nothing = {"embeddings": np.zeros((0, 2), np.float32), "labels": np.zeros(0, np.int64)}
+    (none,) = to_plane({"new images": nothing})
     with pytest.raises(InputError, match="new images: there is no image to draw"):
         one_page(Choice(none), ["a"])
 

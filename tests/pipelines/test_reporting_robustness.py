@@ -100,7 +100,9 @@ def test_other_parameters_are_other_comparisons() -> None:
     tail = merged(PARAMETERS, {"data": {"imbalance_factor": 10.0}})
     other = merged(split_parameters(SPLITS[0]), {"robustness": {"episodes": 5}})
     same = merged(tail, {"data": {"classes": list(SPLITS[0])}})
+    drawn = split_parameters(SPLITS[0]) | {"split_seed": 1}
     parts = [(levels, CLOSED, tail), (levels, ("unseen",), other), (levels, ("unseen",), same)]
+    assert len(measured_sets(compared(part(levels, CLOSED), part(levels, ("unseen",), drawn)))) == 2
     comparisons = compared(part(levels, CLOSED), *(part(*one) for one in parts))
     found = measured_sets(comparisons)
     assert [(one.whole is not None, len(one.splits)) for one in found] == [

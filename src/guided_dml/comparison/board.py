@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from guided_dml.comparison.measurements import Measured, pixels_place
-from guided_dml.comparison.names import DATA_SETS, in_order
+from guided_dml.comparison.names import DATA_SETS, in_order, section_names
 from guided_dml.comparison.records import About, Partitions, RunRecord, read, warn
 from guided_dml.errors import InputError
 from guided_dml.methods import METHODS
@@ -24,12 +24,14 @@ class Comparison:
     """All runs that count on a data set under a protocol.
 
     Attributes:
+        name: What it is called, unlike the others.
         about: What is compared.
         runs: For each method that has run, in the order of the tables, its runs by seed.
         modules: What was measured of their robustness, by method and seed.
         pixels: The same of raw pixels.
     """
 
+    name: str
     about: About
     runs: dict[str, list[RunRecord]]
     modules: dict[str, dict[int, Modules]] = field(default_factory=dict)
@@ -78,19 +80,21 @@ def read_comparisons(comparisons: Partitions, scoreboard: Partitions) -> list[Co
             warn("score", where, "not <data set>/<protocol>/<method>/<settings>/seed_<n>")
     data_sets = in_order({about.data_set for about in abouts}, DATA_SETS)
     abouts.sort(key=lambda about: (about.protocol, data_sets.index(about.data_set), about.variant))
-    compared = [_comparison(about, scoreboard) for about in abouts]
+    names = zip(section_names(abouts), abouts, strict=True)
+    compared = [_comparison(name, about, scoreboard) for name, about in names]
     if not any(comparison.runs for comparison in compared):
         raise InputError("no score of the current comparison is stored; run `kedro compare`")
     return [comparison for comparison in compared if comparison.runs]
 
 
-def _comparison(about: About, scoreboard: Partitions) -> Comparison:
+def _comparison(name: str, about: About, scoreboard: Partitions) -> Comparison:
     runs = _runs_of(about, scoreboard)
     modules = {
         method: {run.seed: _modules(about, run.id, scoreboard) for run in some}
         for method, some in runs.items()
     }
-    return Comparison(about, runs, modules, _modules(about, pixels_place(about), scoreboard))
+    pixels = _modules(about, pixels_place(about), scoreboard)
+    return Comparison(name, about, runs, modules, pixels)
 
 
 def _runs_of(about: About, scoreboard: Partitions) -> dict[str, list[RunRecord]]:

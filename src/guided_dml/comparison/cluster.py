@@ -49,7 +49,7 @@ def _connected(scheduler: str) -> Iterator[Client]:
 
     try:
         client = Client(scheduler, timeout=PATIENCE)
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise InputError(
             f"--scheduler: no Dask scheduler answers at {scheduler} within {PATIENCE} s; start one "
             "with `dask scheduler`, or leave the option out to use this machine"
@@ -84,9 +84,9 @@ def _local(workers: int | None, most: int, threads: int) -> Iterator[Client]:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     # They share the terminal with this process, which speaks for all (and takes over the others).
     quiet = {"TQDM_DISABLE": "1"}
-    environments = {"pre-spawn-environ": of_workers, "environ": quiet}
+    nanny = {"distributed.nanny.pre-spawn-environ": of_workers, "distributed.nanny.environ": quiet}
     with (
-        dask.config.set({f"distributed.nanny.{name}": env for name, env in environments.items()}),
+        dask.config.set(nanny),
         LocalCluster(
             n_workers=count,
             threads_per_worker=1,
@@ -200,6 +200,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, KilledWorker):
         return "its worker was lost again and again (killed, or out of memory)"
     lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
-    told = 3 if isinstance(error, ValidationError) else 1  # (what is wrong, and how, comes later)
+    ours = isinstance(error, InputError)
+    told = 3 if ours or isinstance(error, ValidationError) else 1  # (what is wrong comes later)
     text = " ".join(lines[:told])
-    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+    return text if ours else f"{type(error).__name__}: {text}"

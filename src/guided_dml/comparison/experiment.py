@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -74,7 +75,7 @@ class Progress:
         """Count a run that is on the scoreboard, upload it, and return how it went."""
         self.finished.append(planned)
         self.upload(planned, record)
-        text = f"MAP@R {100 * record.scores['map_at_r']:.2f} ({record.seconds:.0f} s)"
+        text = f"MAP@R {100 * record.scores.get('map_at_r', math.nan):.2f} ({record.seconds:.0f} s)"
         ratio = record.teacher.get("centre_ratio", CONVERGED)
         return text + f", GEMINI has not converged: ratio {ratio:.2f}" * (ratio < CONVERGED)
 
@@ -143,14 +144,14 @@ def compare(
         plan_data_set(project, data_set, protocol, methods, seeds, parameters, modules)
         for data_set, parameters in sets
     ]
-    with session(project, data_sets[0], {}) as (_, context):
+    with session(project, data_sets[0], overrides) as (_, context):
         announce(context.catalog, plans)
     how = How(workers, scheduler, refresh, weights, modules)
     progress = _run_missing(project, plans, how, say)
     for job, why in progress.failed:
         say(f"failed: {job.name}: {why}")
     if progress.finished:
-        _report(project, plans, say)
+        _report(project, plans, overrides, say)
     return progress
 
 
@@ -172,9 +173,8 @@ def _check_protocols(project: Path, data_sets: list[str], overrides: Nested) -> 
             check_protocol(validated(context.config_loader["parameters"]).evaluation)
 
 
-def _report(project: Path, plans: list[Plan], say: Say) -> None:
-    page = plans[0].about.parameters.page.model_dump()
-    own = {"tracking": any(plan.tracking for plan in plans), "page": page}
+def _report(project: Path, plans: list[Plan], overrides: Nested, say: Say) -> None:
+    own = merged(overrides, {"tracking": any(plan.tracking for plan in plans)})
     with session(project, plans[0].about.data_set, own) as (opened, context):
         # (another comparison may have taken its place in the meantime)
         announce(context.catalog, plans)
@@ -198,8 +198,9 @@ def _run_missing(project: Path, plans: list[Plan], how: How, say: Say) -> Progre
             _work_off(client, train, missing, progress, progress.add, say)
             for pixels in (True, False):
                 jobs = _jobs(progress, [], how, pixels)
-                # (where raw pixels could not be measured, that was told, and nothing else can be)
-                jobs = [job for job in jobs if pixels or job.modules.keys() <= job.pixels.keys()]
+                if not pixels:  # (where raw pixels could not be measured, that was told)
+                    jobs = [job.beside_pixels() for job in jobs]
+                jobs = [job for job in jobs if job.modules]
                 work = partial(measure, str(project))
                 _work_off(client, work, jobs, progress, progress.add_measured, say)
     return progress

@@ -47,6 +47,11 @@ class Measurement(NamedTuple):
     modules: dict[str, str]
     pixels: dict[str, dict[str, float]] = {}  # noqa: RUF012 (never changed)
 
+    def beside_pixels(self) -> Measurement:
+        """Return it without the modules that are not measured of raw pixels."""
+        known = {name: key for name, key in self.modules.items() if name in self.pixels}
+        return self._replace(modules=known)
+
     @property
     def method(self) -> str:
         """The namespace of what is measured."""
@@ -88,6 +93,8 @@ def measure(project: str, job: Measurement) -> list[Measured]:
     Raises:
         InputError: There are too few images for a module, or other data than it needs.
     """
+    from guided_dml.training.policy import Policy, on_threads
+
     git = git_state(Path(project))
     with alone, session(Path(project), job.run.data_set, job.run.parameters) as (_, context):
         quiet()
@@ -103,7 +110,8 @@ def measure(project: str, job: Measurement) -> list[Measured]:
             catalog[name] = MemoryDataset(value, copy_mode="assign")
         steps = steps_of(job.method, job.modules, without=() if job.of_pixels else (PIXELS,))
         runner, begin = InMemoryRunner(), perf_counter()
-        runner.run(steps, catalog)
+        with on_threads(Policy.of(parameters.compute).threads):
+            runner.run(steps, catalog)
         records = [
             Measured(
                 place=job.place,

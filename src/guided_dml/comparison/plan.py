@@ -91,11 +91,6 @@ class Plan:
     about: About
     tracking: bool
 
-    @property
-    def key(self) -> str:
-        """Of all methods' settings together."""
-        return hash_of(self.about.settings)
-
 
 def plan_data_set(
     project: Path,

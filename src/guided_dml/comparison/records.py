@@ -118,7 +118,7 @@ def _shared(parameters: Parameters) -> dict[str, Any]:
     """Return what the scores of any method depend on, but for its own block and the classes."""
     read = frozenset[str]().union(*map(_read_by, METHODS))
     data = parameters.data.model_dump(exclude={"classes"})
-    return values_of(parameters, read) | {"data": data}
+    return values_of(parameters, read) | {"data": data, "split_seed": parameters.split_seed}
 
 
 class GitState(Stored):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from guided_dml.comparison.measurements import Measured
 from guided_dml.comparison.plan import Plan
-from guided_dml.comparison.records import RunRecord
+from guided_dml.comparison.records import RunRecord, hash_of
 from guided_dml.mlflow_store import TrackedRun, made_with, metric_name, open_experiment, reason
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Uploader:
     def _open(self) -> None:
         about = self._plan.about
         self._experiment = open_experiment(self._project, about.data_set)
-        key = {"comparison": f"{about.protocol} {self._plan.key}"}
+        key = {"comparison": f"{about.protocol} {hash_of(about.settings)}"}
         parent = TrackedRun(self._experiment, key, f"comparison {about.protocol}", {}, {})
         parent.finish("FINISHED")
         self._parent: str = parent.id

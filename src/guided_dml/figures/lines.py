@@ -58,6 +58,8 @@ def severity_figure(sets: Sequence[Lines], heading: str) -> Figure:
             ax.set_xticks(one.x)
         axes[0, 0].set_ylim(_range(100 * one.means, 100 * one.half_widths))
         block.suptitle(broken(one.title, 90), fontsize=10)
+        for lowest in axes.ravel()[len(one.panels) - across : len(one.panels)]:
+            lowest.tick_params(labelbottom=True)
         for row in axes:
             row[0].set_ylabel("Recall@1 (%)")
         block.supxlabel("severity (0: clean)", fontsize=9)

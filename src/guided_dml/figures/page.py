@@ -131,7 +131,7 @@ def map_page(
         "heading": visible(heading),
         "groups": [_group(group, places, texts) for group in groups],
     }
-    used = len(json.dumps(content)) + sum(map(len, texts))
+    used = len(json.dumps([content, list(texts)]))
     made = thumbnails(pictures, megabytes * 1e6 - used)
     content |= {
         "pictures": [_picture(some, texts) for some in made],

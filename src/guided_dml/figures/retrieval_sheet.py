@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from guided_dml.figures.plane import image_title
-from guided_dml.figures.style import STYLE, set_title, short
+from guided_dml.figures.style import STYLE, set_title, short, title_of
 
 RIGHT, WRONG = "#2e8b57", "#d62728"
 
@@ -44,8 +44,9 @@ def retrieval_figure(
     The class of an image stands above it, its name below. Shown are the queries ``rows``, int64
     ``[n]``, with the references ``neighbours``, int64 ``[n, k]``, nearest first.
     """
-    top = 0.45 + 0.2 * len(heading.splitlines())
-    width, height = CELL * (neighbours.shape[1] + 1) + 0.3, LINE * len(rows) + top
+    width = CELL * (neighbours.shape[1] + 1) + 0.3
+    top = 0.45 + 0.2 * len(title_of(heading, width).splitlines())
+    height = LINE * len(rows) + top
     figure = Figure(figsize=(width, height))
     # One panel, in inches: a hundred panels take ten times as long.
     panel = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))

@@ -75,9 +75,13 @@ def _glyphs() -> frozenset[int]:
 
 def set_title(figure: Figure, heading: str, **options: Any) -> None:
     """Put a title above all panels, its lines broken where the figure ends."""
-    width = int(10.5 * figure.get_figwidth())
-    lines = (fill(short(line, 200), width) for line in heading.split("\n"))
-    figure.suptitle("\n".join(lines), **options)
+    figure.suptitle(title_of(heading, figure.get_figwidth()), **options)
+
+
+def title_of(heading: str, width: float) -> str:
+    """Return a figure's title, its lines broken to so many inches."""
+    lines = (fill(short(line, 200), int(10.5 * width)) for line in heading.split("\n"))
+    return "\n".join(lines)
 
 
 def add_legend(

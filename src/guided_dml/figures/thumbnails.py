@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -71,13 +71,11 @@ def thumbnails(pictures: Mapping[str, PointImages], room: float) -> list[Thumbna
     Returns:
         Those of each entry of ``pictures``.
     """
-    shares = []
     for side in SIDES:
         needed = sum(_estimate(images, side) for images, _ in pictures.values())
-        shares.append(PLANNED * max(room, 0) / max(needed, 1))
-        if shares[-1] >= 1:
+        share = min(PLANNED * max(room, 0) / max(needed, 1), 1)
+        if share == 1:
             break
-    share = min(shares[-1], 1) if shares else 0
     return [_made(some, side, int(share * len(some.images))) for some in pictures.values()]
 
 
@@ -114,18 +112,14 @@ def sheet_of(images: NDArray[np.uint8], side: int, columns: int = COLUMNS, **opt
     mode = "L" if images.shape[1] == 1 else "RGB"
     size = (min(columns, max(len(images), 1)) * width, -(-len(images) // columns) * height or 1)
     sheet = Image.new(mode, size)
-    for number, image in enumerate(_pictures(images)):
+    for number, image in enumerate(images):
         row, column = divmod(number, columns)
-        small = Image.fromarray(image)
+        # (Pillow takes [H, W], or [H, W, 3])
+        pixels = image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
+        small = Image.fromarray(pixels)
         if small.size != (width, height):
             small = small.resize((width, height), Image.Resampling.BOX)
         sheet.paste(small, (column * width, row * height))
     buffer = io.BytesIO()
     sheet.save(buffer, "WEBP", **{"quality": 70, "method": 0} | options)
     return base64.b64encode(buffer.getvalue()).decode()
-
-
-def _pictures(images: NDArray[np.uint8]) -> Iterable[NDArray[np.uint8]]:
-    """Yield images as Pillow takes them: ``[H, W]``, or ``[H, W, 3]``."""
-    for image in images:
-        yield image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))

@@ -81,19 +81,14 @@ class ParameterHooks:
         """Put the threads back."""
         self._after_run.close()
 
-    @hook_impl
-    def on_pipeline_error(self) -> None:
-        """Put the threads back."""
-        self._after_run.close()
+    on_pipeline_error = after_pipeline_run
 
     def _set_threads(self) -> None:
         """Let PyTorch, and so all steps, use ``compute.threads``; refuse what is not at hand."""
-        import torch
+        from guided_dml.training.policy import Policy, on_threads
 
-        from guided_dml.training.policy import Policy
-
-        self._after_run.callback(torch.set_num_threads, torch.get_num_threads())
-        torch.set_num_threads(Policy.of(self._parameters.compute).threads)
+        threads = Policy.of(self._parameters.compute).threads
+        self._after_run.enter_context(on_threads(threads))
 
     def _check_export(self) -> None:
         """Refuse, or tell, what an exported network does not do, as it has one image at a time."""

@@ -43,13 +43,9 @@ class ProgressHooks:
         self._split = parameters["evaluation"]["split"]
 
     @hook_impl
-    def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Remember the session's catalog."""
-        self._catalog = catalog
-
-    @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline) -> None:
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
         """Count the steps."""
+        self._catalog = catalog
         self._steps, self._done = len(pipeline.nodes), 0
 
     @hook_impl

@@ -38,17 +38,15 @@ class VersionHooks:
         self._dataset = loader["globals"]["dataset"]
         self._parameters = defining(validated(loader["parameters"]))
 
-    @hook_impl
-    def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Remember the session's catalog."""
-        self._catalog = catalog
-
     @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+    ) -> None:
         """Choose the version of each stored input now, and check that they fit together.
 
         Chosen at its first use, it could be one that another run wrote in the meantime.
         """
+        self._catalog = catalog
         git_state(Path(run_params["project_path"]))  # (now: later edits are not what is run)
         read = pipeline.inputs()
         for name in COMPARED:

@@ -85,6 +85,17 @@ def precision_of(
     return Precision(None, reason)
 
 
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """Let PyTorch, and all that goes by it, compute on so many threads, then as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @dataclass(frozen=True)
 class Policy:
     """Device, precision and determinism of a piece of work.
@@ -166,13 +177,12 @@ class Policy:
         }
         before = {switch: getattr(*switch) for switch in wanted}
         was_deterministic = torch.are_deterministic_algorithms_enabled()
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(self.deterministic)
         for (backend, name), value in wanted.items():
             setattr(backend, name, value)
         try:
-            yield
+            with on_threads(self.threads):
+                yield
         except RuntimeError as error:
             if "deterministic implementation" not in str(error):
                 raise
@@ -181,7 +191,6 @@ class Policy:
                 f"compute.deterministic: true given, but {what}; give false"
             ) from error
         finally:
-            torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(was_deterministic)
             for (backend, name), value in before.items():
                 setattr(backend, name, value)

@@ -11,7 +11,7 @@ from kedro.io import DatasetError
 from numpy.typing import NDArray
 
 from guided_dml.comparison.board import Comparison
-from guided_dml.comparison.names import in_order, method_name, section_name
+from guided_dml.comparison.names import in_order, method_name
 from guided_dml.comparison.records import Partitions, RunRecord, warn
 from guided_dml.figures.page import Choice, Group, PointImages
 from guided_dml.figures.plane import to_plane
@@ -31,12 +31,12 @@ def panels(comparisons: Sequence[Comparison]) -> list[Methods]:
     known = all_methods(comparisons)
     found = []
     for comparison in comparisons:
-        about, methods = comparison.about, list(comparison.runs)
+        methods = list(comparison.runs)
         means, half_widths = means_of(
             [[[*comparison.scores(one, score).values()] for score in SHOWN] for one in methods]
         )
         panel = Methods(
-            title=section_name(about),
+            title=comparison.name,
             names=[method_name(method) for method in methods],
             colours=[known.index(method) for method in methods],
             scores=list(SHOWN.values()),
@@ -81,7 +81,7 @@ def map_rows(
         about, maps = comparison.about, lowest_seeds(comparison, embeddings)
         drawn = {name: to_plane({name: arrays}, most)[0] for name, (_, arrays) in maps.items()}
         dimensions = {arrays["embeddings"].shape[1] for _, arrays in maps.values()}
-        title = section_name(about)
+        title = comparison.name
         if max(dimensions, default=2) > 2:
             title += f"\nprincipal components of {max(dimensions)} dimensions"
         found = [
@@ -117,8 +117,7 @@ def atlas_groups(
             (points,) = to_plane({name: {**arrays, "names": names}})
             sets.append(Choice(points, place if stored else None, method))
         if sets:
-            title = section_name(about)
-            groups.append(Group(title, about.classes, sets))
+            groups.append(Group(comparison.name, about.classes, sets))
     return groups, pictures
 
 

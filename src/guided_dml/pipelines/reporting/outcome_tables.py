@@ -30,7 +30,7 @@ from guided_dml.robustness.names import (
     class_split,
     class_splits_for,
 )
-from guided_dml.robustness.verdicts import Lead, leads, verdict
+from guided_dml.robustness.verdicts import leads, verdict
 
 #: The declared outcomes of all methods, and of which methods some are not there.
 Outcomes = Mapping[Outcome, Values]
@@ -45,7 +45,7 @@ def robustness_section(measured: MeasuredSet) -> Section:
         f"{measured.name}: robustness",
         _facts(measured),
         [*tables, *module_tables(measured)],
-        [_brief_table(measured, outcomes)],
+        _brief_table(measured, outcomes),
     )
 
 
@@ -131,17 +131,15 @@ def _lead_rows(outcomes: Outcomes, others: list[str]) -> list[list[list[str]]]:
             [
                 f"{method_name(OURS)} minus {method_name(method)}",
                 spanned(of[method].test.difference.n for of in found),
-                *(_lead(of[method]) for of in found),
+                *(
+                    percent(lead.mean, lead.half_width, "+.2f")
+                    for lead in (of[method].test.difference for of in found)
+                ),
             ],
             ["p (Holm)", "", *(probability(of[method].p_holm) for of in found)],
         ]
         for method in others
     ]
-
-
-def _lead(lead: Lead) -> str:
-    difference = lead.test.difference
-    return percent(difference.mean, difference.half_width, "+.2f")
 
 
 def _verdicts_table(outcomes: Outcomes) -> Table:
@@ -189,7 +187,8 @@ def _not_run(measured: MeasuredSet, outcomes: Outcomes) -> list[str]:
     for (unseen, whose), some in together.items():
         modules = dict.fromkeys(outcome.module for outcome in some)
         option = splits if unseen else f"--robustness {','.join(modules)}"
-        notes += _command(measured, option, whose, [outcome.title for outcome in some])
+        titles = [outcome.title for outcome in some]
+        notes += _command(measured, option, whose, titles, unseen)
     return notes
 
 
@@ -205,10 +204,11 @@ def _class_splits(measured: MeasuredSet) -> str:
 
 
 def _command(
-    measured: MeasuredSet, option: str, methods: Sequence[str], titles: Sequence[str]
+    measured: MeasuredSet, option: str, methods: Sequence[str], titles: Sequence[str], unseen: bool
 ) -> tuple[str, Command]:
     about = measured.about
-    seeds = 1 + max(run.seed for run in measured.first.all_runs)
+    compared = (measured.splits if unseen else []) or [measured.first]
+    seeds = 1 + max(run.seed for one in compared for run in one.all_runs)
     parts = [f"kedro compare --envs {about.data_set} --methods {','.join(methods)}"]
     parts += [f"--seeds {seeds}"]
     parts += [f"--protocol {about.protocol}"] if about.protocol != "equal" else []

@@ -57,13 +57,13 @@ class Section:
     """The report on a data set under a protocol.
 
     Attributes:
-        brief: The tables that a terminal shows, at most 80 columns wide.
+        brief: The table that a terminal shows, at most 80 columns wide.
     """
 
     title: str
     facts: str
     tables: list[Table]
-    brief: list[Table] = field(default_factory=list)
+    brief: Table
 
 
 def shown(value: float, form: str = ".2f") -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from guided_dml.comparison.board import Comparison
-from guided_dml.comparison.names import PROTOCOLS, method_name, section_name, setting_name
+from guided_dml.comparison.names import PROTOCOLS, method_name, setting_name
 from guided_dml.comparison.paper import departures, paper_figures
 from guided_dml.methods import OURS
 from guided_dml.metrics.names import SHOWN, WITHOUT_FLIP_AVERAGE
@@ -24,6 +24,7 @@ from guided_dml.pipelines.reporting.parts import (
     probability,
     seconds_shown,
     shown,
+    spanned,
 )
 from guided_dml.pipelines.reporting.tables import Row, score_rows
 
@@ -48,8 +49,8 @@ def sections(comparisons: Sequence[Comparison]) -> list[Section]:
             _tests_table(comparison, values),
         ]
         tables = [scores, *filter(None, others)]
-        brief = [scores.first_columns(2 + len(SHOWN))]
-        found.append(Section(section_name(about), _facts(comparison), tables, brief))
+        brief = scores.first_columns(2 + len(SHOWN))
+        found.append(Section(comparison.name, _facts(comparison), tables, brief))
         if about.id in measured:
             found.append(robustness_section(measured[about.id]))
     return found
@@ -82,7 +83,7 @@ def _scores_table(comparison: Comparison, values: Rows) -> Table:
         best[score] = round(100 * largest, 2) if len(comparison.runs) > 1 else math.nan
     rows = []
     for method, runs in comparison.runs.items():
-        row = [method_name(method), str(len(runs))]
+        row = [method_name(method), spanned(values[method, score]["n"] for score in SHOWN)]
         for score in SHOWN:
             value = values[method, score]
             text = percent(value["mean"], value["half_width"])
@@ -108,7 +109,7 @@ def _unaveraged_table(comparison: Comparison) -> Table | None:
         ]
         if all(found):
             texts = [percent(mean.mean, mean.half_width) for mean in map(mean_of, found)]
-            rows.append([method_name(method), str(len(found[0])), *texts])
+            rows.append([method_name(method), spanned(map(len, found)), *texts])
     if not rows:
         return None
     return Table(
@@ -140,9 +141,8 @@ def _paper_table(comparison: Comparison, values: Rows) -> Table | None:
     if not groups:
         return None
     others = "; ".join(departures(about.parameters))
-    setting = "The paper's images, epochs, backbone and dimension."
-    if others:
-        setting = f"Not the paper's setting: {others}."
+    the_papers = "The paper's images, epochs, backbone and dimension."
+    setting = f"Not the paper's setting: {others}." if others else the_papers
     return Table(
         f"Beside the paper's figures (10 runs), with the difference in points. {setting}",
         ["Method", "", *SHOWN.values()],
@@ -156,9 +156,11 @@ def _tests_table(comparison: Comparison, values: Rows) -> Table | None:
     others = [method for method in comparison.runs if method != OURS]
     if OURS not in comparison.runs or not others:
         return None
-    seeds, groups = {run.seed for run in comparison.runs[OURS]}, []
+    groups = []
     for method in others:
-        count = str(len(seeds & {run.seed for run in comparison.runs[method]}))
+        both = ([comparison.scores(one, score) for one in (OURS, method)] for score in SHOWN)
+        shared = [len(ours.keys() & theirs.keys()) for ours, theirs in both]
+        count = spanned(shared) if any(shared) else "0"
         rows = [[method_name(method), count, "difference"]]
         rows += [["", "", "p (Holm)"], ["", "", "effect size"]]
         for score in SHOWN:

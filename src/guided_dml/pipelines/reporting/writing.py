@@ -47,12 +47,12 @@ def plain(sections: Iterable[Section]) -> str:
     """Return the tables of scores for a terminal of 80 columns."""
     lines = []
     for section in sections:
-        for table in section.brief:
-            rows = [[text.replace(" ± ", "±") for text in row] for row in table.rows]
-            rows = [*_broken(table.header, _longest(rows)), *rows]
-            lines += ["", f"{section.title}, in %", ""]
-            lines += [" ".join(row).rstrip() for row in _aligned(rows, _name_columns(table))]
-            lines += table.notes
+        table = section.brief
+        rows = [[text.replace(" ± ", "±") for text in row] for row in table.rows]
+        rows = [*_broken(table.header, _longest(rows)), *rows]
+        lines += ["", f"{section.title}, in %", ""]
+        lines += [" ".join(row).rstrip() for row in _aligned(rows, _name_columns(table))]
+        lines += table.notes
     return "\n".join([*lines, ""])
 
 
