@@ -25,7 +25,7 @@ from guided_dml.training.optimiser import optimiser_of
 from guided_dml.training.policy import Policy
 from guided_dml.training.triplets import draw, images_by_class, pairs_of
 from parts.timing import alternate
-from parts.training import BASE, limit
+from parts.training import BASE, limit, pixels
 from run import PAGE, Table, markdown
 
 POLICIES = {
@@ -44,17 +44,13 @@ def student(**changes: Any) -> StudentParameters:
     return StudentParameters(**BASE["student"] | RECIPE["student"] | {"epochs": 1} | changes)
 
 
-def pixels(count: int, channels: int, side: int) -> Tensor:
-    source = torch.Generator().manual_seed(0)
-    size = (count, channels, side, side)
-    return torch.randint(0, 256, size, dtype=torch.uint8, generator=source)
-
-
 def precision_row(name: str, channels: int, side: int, batch: int, **changes: Any) -> list[str]:
     """Time one step of a network on a fixed batch, in both precisions by turns."""
     settings = student(batch_size=batch, muon_learning_rate=None, **changes)
     shape, at = (channels, side, side), torch.randn(batch, 2)
-    images = DeviceImages(pixels(batch, *shape[:2]), None, torch.device("cpu")).take(slice(None))
+    images = DeviceImages(pixels(batch, side, channels), None, torch.device("cpu")).take(
+        slice(None)
+    )
 
     def step(policy: Policy) -> Callable[[], None]:
         model = policy.place(build_embedder(0, shape, settings)).train()
@@ -107,7 +103,7 @@ def loop_rows(steps: int = 4, pairs: int = 7) -> Table:
     """Time `fast` on images like CIFAR-10's: a plain loop, ours, and ours on one fixed batch."""
     settings, policy = student(), POLICIES["bfloat16"]
     count = settings.batch_size * steps
-    images, targets = pixels(count, 3, 32), torch.randn(count, 2)
+    images, targets = pixels(count, 32, 3), torch.randn(count, 2)
     resident = DeviceImages(images, {"mean": [127.0] * 3, "std": [74.0] * 3}, policy.device)
     loader = DataLoader(Augmented(images, targets), batch_size=settings.batch_size, shuffle=True)
     plain = build_embedder(0, (3, 32, 32), settings).train()
@@ -148,7 +144,7 @@ def loop_rows(steps: int = 4, pairs: int = 7) -> Table:
 def classes_row(classes: int) -> list[str]:
     """Time some of an epoch's pairs of GEMINI with many classes of 28x28 images, 64 of each."""
     labels = torch.arange(classes).repeat_interleave(64)
-    images = pixels(len(labels), 1, 28)
+    images = pixels(len(labels), 28)
     every = classes * (classes - 1)
     members = images_by_class(labels, torch.arange(len(labels)))
     pairs = pairs_of(None, classes)

@@ -22,11 +22,9 @@ from guided_dml.training.batches import DeviceImages
 from guided_dml.training.embed import embed
 from guided_dml.training.train import fit_whitening, train_embedder
 from parts.fullsize import IMAGES, POLICIES, Augmented, similarity, student
-from parts.project import PROJECT
+from parts.memory import RAW
 from parts.training import BASE
 from run import Table, markdown
-
-RAW = PROJECT / "data" / "01_raw" / "torchvision"
 
 #: Of the plain loop: what this project's first full-size trials used (docs/results.md).
 PLAIN: dict[str, Any] = {"lr": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
@@ -123,6 +121,8 @@ def ours(images: Images, epochs: int) -> tuple[list[str], float]:
 
 
 def measure() -> str:
+    if not (RAW / "cifar-10-batches-py").exists():
+        return "## Minutes to Recall@1\n\nNot measured: CIFAR-10 is not in data/01_raw/torchvision."
     images = Images()
     rows: Table = [["loop", "epochs", "minutes", "core minutes", "Recall@1, %"]]
     for name, loop, epochs in (

@@ -38,9 +38,10 @@ NORMALISATION = {"mean": [33.0], "std": [78.0]}
 BASE = yaml.safe_load((PAGE.parents[1] / "conf/base/parameters.yml").read_text())
 
 
-def pixels(count: int, side: int) -> Tensor:
+def pixels(count: int, side: int, channels: int = 1) -> Tensor:
     source = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (count, 1, side, side), dtype=torch.uint8, generator=source)
+    size = (count, channels, side, side)
+    return torch.randint(0, 256, size, dtype=torch.uint8, generator=source)
 
 
 def plain(model: nn.Module) -> Any:

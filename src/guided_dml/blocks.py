@@ -93,6 +93,8 @@ class DataParameters(Block):
     @field_validator("classes", mode="before")
     @classmethod
     def _are_text(cls, names: Any) -> Any:
+        if isinstance(names, list) and any(isinstance(name, bool) for name in names):
+            raise ValueError('must be names: "yes", "no", "on" and "off" in quotes')
         if isinstance(names, list) and any(isinstance(name, int) for name in names):
             quoted = ", ".join(f'"{name}"' for name in names)
             raise ValueError(f"must be names, numbers among them in quotes: [{quoted}]")

@@ -20,10 +20,14 @@ def test_only_what_can_be_an_image_is_read(tmp_path: Path) -> None:
     (tmp_path / "broken.png").symlink_to("nowhere")
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "folder.png" / "loop").symlink_to("..")
+    (tmp_path / "elsewhere").mkdir()
+    Image.new("L", (9, 7)).save(tmp_path / "elsewhere" / "one.png")
+    (tmp_path / "link").symlink_to("elsewhere")
     os.mkfifo(tmp_path / "pipe.png")  # (to be read it would be waited for, for ever)
     read = NewImagesDataset(path=str(tmp_path)).load()
     two = ["caf\\udce9.png", "caf\\udce9.png (4)"]  # (which look the same in print)
-    assert sorted(read) == ["UP.PNG", "broken.png", *two, "new\nline.png"]
+    linked = ["elsewhere/one.png", "link/one.png"]
+    assert sorted(read) == ["UP.PNG", "broken.png", *two, *linked, "new\nline.png"]
     assert read["caf\\udce9.png"](RULES).size == (7, 9)
     with pytest.raises(InputError, match=r"broken\.png: this image is damaged, or cannot be read"):
         read["broken.png"](RULES)

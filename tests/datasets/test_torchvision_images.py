@@ -294,6 +294,16 @@ def test_a_failed_download_says_what_to_do(
     assert reason in message
 
 
+def test_a_download_never_replaces_what_was_changed(tmp_path: Path) -> None:
+    first, *others = write_mnist(tmp_path, "MNIST")
+    first.unlink()
+    before = [file.read_bytes() for file in others]
+    message = refusal(tmp_path, "MNIST", download=True)
+    assert f"{first.name} is missing" in message
+    assert str(others[0]) in message
+    assert [file.read_bytes() for file in others] == before
+
+
 def test_old_pickles_beside_the_raw_files_are_not_read(tmp_path: Path) -> None:
     WRITERS["MNIST"](tmp_path, "MNIST")
     processed = tmp_path / "MNIST" / "processed"

@@ -207,7 +207,10 @@ def test_sets_of_one_embedding_share_their_window(browser: Browser) -> None:
 
 def test_a_page_without_embeddings_says_so(browser: Browser) -> None:
     browser.show(map_page([], {}, "an atlas", 25))
+    browser.write("body", Keys.ESCAPE)
+    ActionChains(browser.driver).move_by_offset(200, 300).perform()
     assert browser.ask("$('#axes').innerText") == "no embedding is stored"
+    assert not browser.complaints()
 
 
 def test_what_goes_wrong_is_said_on_the_page(opened: Browser) -> None:

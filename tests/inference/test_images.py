@@ -169,7 +169,7 @@ def test_a_line_is_resized_as_well(tmp_path: Path, resize: Resize, size: tuple[i
     assert read_image(line, Rules(4, None, resize, "white")).pixels.shape == (1, 4, 4)
 
 
-@pytest.mark.parametrize("size", [(640, 9), (9, 640), (64, 1)])
+@pytest.mark.parametrize("size", [(640, 9), (9, 640), (64, 1), (300_000, 1)])
 def test_a_padded_line_is_still_seen(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("RGB", size, "black").save(tmp_path / "line.png")
     seen = read_image(tmp_path / "line.png", Rules(32, 3, "pad", "white")).pixels

@@ -398,6 +398,22 @@ def test_all_classes_leave_none_unseen(make_images: Make, names: list[str] | Non
     assert "unseen" not in made.data_report
 
 
+def test_which_images_of_a_class_are_kept_depends_on_no_other_class(make_images: Make) -> None:
+    raw = make_images(40, 4)
+    _, every, names, *_ = prepare_images(raw, 0.25, 3, None, None, 0)
+    _, some, of_some, *_ = prepare_images(raw, 0.25, 3, ["class 1", "class 3"], None, 0)
+    wanted = torch.isin(every["labels"], torch.tensor([1, 3]))
+    assert some["images"].equal(every["images"][wanted])
+    assert of_some["test"] == np.array(names["test"])[wanted.numpy()].tolist()
+
+
+def test_a_test_part_of_zeros_and_ones_is_refused(make_images: Make) -> None:
+    raw = in_parts(make_images(12))
+    assert raw.test is not None
+    with pytest.raises(InputError, match="values of 'test' are no truth values"):
+        prepare(raw._replace(test=raw.test.astype(int)), *WHOLE, 0)
+
+
 def test_the_cap_holds_for_unseen_classes_too(make_images: Make) -> None:
     made = prepare_images(make_images(), 0.25, 2, ["class 0", "class 1"], None, 0)
     for part in (made.unseen_train_images, made.unseen_test_images):

@@ -1,4 +1,4 @@
-"""Kedro datasets for what no well-kept dataset class reads: labelled images.
+"""Kedro datasets for what no well-kept dataset class reads or writes.
 
-Each one loads a :class:`guided_dml.types.LabelledImages` and saves nothing.
+A source of images loads a :class:`guided_dml.types.LabelledImages` and saves nothing.
 """

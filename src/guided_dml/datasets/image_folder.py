@@ -145,7 +145,7 @@ class ImageFolderDataset(ReadOnlyImages):
             raise InputError(f"{self.path}: no class folders in it; FOLDER/CLASS/IMAGE is needed")
         if strays:
             raise InputError(self._listed(strays))
-        return [entry for entry in inside if entry not in strays]
+        return inside
 
     def _listed(self, strays: dict[Path, str]) -> str:
         lines = [f"{self._name(path)!r} ({kind})" for path, kind in strays.items()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 from guided_dml.datasets.image_folder import BROKEN, IMAGE, LEFT_BEHIND, SUFFIXES, kind_of
 from guided_dml.datasets.reading import ReadOnly
 from guided_dml.errors import InputError, failing_as, one_of
-from guided_dml.inference.images import Reader, ReadImage, Rules, printable, read_image
+from guided_dml.inference.images import Reader, printable, read_image
 
 
 class NewImagesDataset(ReadOnly[dict[str, Reader]]):
@@ -34,7 +36,7 @@ class NewImagesDataset(ReadOnly[dict[str, Reader]]):
         if not self.path.is_dir():
             raise InputError(f"inference.images: there is no folder {self.path}")
         with failing_as(f"inference.images: {self.path} cannot be read"):
-            files = sorted(path for path in self.path.rglob("*") if self._is_image(path))
+            files = sorted(path for path in _files(self.path) if self._is_image(path))
         if not files:
             raise InputError(
                 f"inference.images: no images in {self.path}; allowed are {one_of(SUFFIXES)}"
@@ -43,7 +45,7 @@ class NewImagesDataset(ReadOnly[dict[str, Reader]]):
         for path in files:
             name = printable(path.relative_to(self.path).as_posix())
             name += f" ({len(found) + 1})" * (name in found)  # (of bytes that are no text)
-            found[name] = partial(_read, path)
+            found[name] = partial(read_image, path, name=printable(path.name))
         return found
 
     def _is_image(self, path: Path) -> bool:
@@ -53,5 +55,15 @@ class NewImagesDataset(ReadOnly[dict[str, Reader]]):
         return path.suffix.lower() in SUFFIXES and not hidden and kind_of(path) in (IMAGE, BROKEN)
 
 
-def _read(path: Path, rules: Rules) -> ReadImage:
-    return read_image(path, rules, printable(path.name))
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield all files in a folder and below it, in folders that are links as well."""
+    for place, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
+        here = Path(place)
+        if here.resolve() in (above.resolve() for above in here.parents):
+            folders.clear()  # (a link to where it came from)
+        else:
+            yield from (here / file for file in files)
+
+
+def _refuse(error: OSError) -> None:
+    raise error

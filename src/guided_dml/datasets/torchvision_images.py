@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torchvision.datasets.utils import check_integrity, download_and_extract_arc
 
 from guided_dml.datasets.cifar import read_cifar
 from guided_dml.datasets.reading import ReadOnlyImages, fingerprint_of
-from guided_dml.errors import InputError, failing_as, known
+from guided_dml.errors import InputError, failing_as, known, one_of
 from guided_dml.types import LabelledImages
 
 #: torchvision's data sets whose images are one uint8 array.
@@ -130,7 +130,7 @@ class TorchvisionDataset(ReadOnlyImages):
         """Return the files, with their md5 where it is known; fetch them if one is missing."""
         files = self._listed()
         if not all(path.exists() for path in files):
-            self._fetch()
+            self._fetch(files)
         return files
 
     def _listed(self) -> dict[Path, str | None]:
@@ -147,8 +147,18 @@ class TorchvisionDataset(ReadOnlyImages):
         names = [Path(name).stem for name, _ in published.resources]
         return {folder / name: known.get(name) for name in names}
 
-    def _fetch(self) -> None:
+    def _fetch(self, files: Mapping[Path, str | None]) -> None:
         missing = f"{self.name} is not under {self.path}"
+        # (torchvision fetches all again)
+        there = {path: md5 for path, md5 in files.items() if path.exists()}
+        others = [path for path, md5 in there.items() if not check_integrity(str(path), md5)]
+        if others and self.download:
+            lacking = one_of(path.name for path in files if not path.exists())
+            raise InputError(
+                f"{self.name}: {lacking} is missing, and a download would replace what differs "
+                f"from the published files: {', '.join(map(str, others))}; add what is missing, "
+                "or move those away"
+            )
         if not self.download:
             raise InputError(
                 f"{missing}; set download: true in the catalog, or put a copy there in "

@@ -199,9 +199,8 @@ def _neighbours(choice: Choice, among: Choice, texts: dict[str, int]) -> dict[st
             f", but {among.points.name} is the gallery {among.gallery or '(none)'}; look them up "
             "anew in this one"
         )
-    count = len(among.points.labels)
     rows = found.rows
-    inside = not rows.size or (int(rows.min()) >= 0 and int(rows.max()) < count)
+    inside = ((rows >= 0) & (rows < len(among.points.labels))).all()
     if len(rows) != len(choice.points.labels) or not inside:
         raise InputError(f"{name}: its stored neighbours are not rows of {among.points.name}")
     return {

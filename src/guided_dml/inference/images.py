@@ -169,7 +169,10 @@ def _resized(image: Image.Image, wanted: tuple[int, int], rules: Rules) -> Image
     if rules.resize == "crop":
         return ImageOps.fit(image, size, bilinear)
     if rules.resize == "pad":
-        width, height = image.size  # (of a line Pillow would leave nothing)
-        thick = max(width, -(-height // size[1])), max(height, -(-width // size[0]))
-        return ImageOps.pad(image.resize(thick, bilinear), size, bilinear, rules.background)
+        width, height = image.size  # (Pillow's rule, but of a line it would leave nothing)
+        if width * size[1] > height * size[0]:
+            fitted = size[0], max(1, round(height / width * size[0]))
+        else:
+            fitted = max(1, round(width / height * size[1])), size[1]
+        return ImageOps.pad(image.resize(fitted, bilinear), size, bilinear, rules.background)
     return image.resize(size, bilinear)

@@ -26,7 +26,7 @@ def principal_plane(
         return np.zeros(dimension), np.eye(dimension, 2), titles
     embeddings = embeddings.astype(np.float64)
     variances, vectors = np.linalg.eigh(np.cov(embeddings, rowvar=False))
-    shares = variances[::-1][:2] / (variances.sum() or 1)
+    shares = variances[::-1][:2].clip(0) / (variances.sum() or 1)
     first, second = (
         f"principal component {rank} of {dimension} dimensions ({share:.0%} of the variance)"
         for rank, share in enumerate(shares, start=1)

@@ -114,7 +114,7 @@ def vote(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float
     Returns:
         int64 ``[Q]``, of equally frequent labels that of the nearest, and float64 ``[Q]``.
     """
-    counts = (labels[:, :, None] == labels[:, None]).sum(2)
+    counts = np.array([np.bincount(row)[row] for row in labels], np.int64).reshape(labels.shape)
     most = counts.argmax(1)[:, None]
     share = np.take_along_axis(counts, most, 1)[:, 0] / labels.shape[1]
     return np.take_along_axis(labels, most, 1)[:, 0], share

@@ -108,9 +108,9 @@ class Answering:
         self._waiting += 1
         try:
             body = await read_body(request)
-            pixels = await run_sync(_pixel_count, body, limiter=self._small)
-            limiter = self._large if pixels > LARGE else self._small
-            read = self._read_large if pixels > LARGE else self._model.predictor.read
+            large = await run_sync(_pixel_count, body, limiter=self._small) > LARGE
+            limiter = self._large if large else self._small
+            read = self._read_large if large else self._model.predictor.read
             image = await run_sync(read, body, limiter=limiter)
             del body
             told = await run_sync(self._model.answer, image, k, alpha, limiter=self._small)
@@ -168,7 +168,7 @@ def create_app(model: ServedModel, defaults: InferenceParameters, threads: int) 
 
 
 FAILURES: dict[int | str, str] = {
-    400: "the image cannot be read",
+    400: "the image cannot be read, or a parameter is not known",
     403: "asked by a page of another address",
     408: "the image came too slowly",
     413: "the file is too large",

@@ -46,11 +46,10 @@ class ServedModel:
             self._thumbnails = thumbnails.get_slice("images")
         except (SafetensorError, OSError) as error:
             raise InputError(f"{export.files['gallery_images']}: {error}; export anew") from error
-        counts = {len(self), self._thumbnails.get_shape()[0], len(self.predictor.gallery_names)}
-        if len(counts) > 1:
+        if len(self) != self._thumbnails.get_shape()[0]:
             raise InputError(
-                f"the export {export.version} of {card.name} has {len(self)} embeddings, but names "
-                "or thumbnails of others; export anew"
+                f"the export {export.version} of {card.name} has {len(self)} embeddings, but "
+                "thumbnails of others; export anew"
             )
         embeddings = self.predictor.gallery["embeddings"]
         self._centre, self._axes, self._titles = principal_plane(embeddings)

@@ -5,9 +5,7 @@ const KINDS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Arr
 
 // Return the numbers behind [number of a text, type].
 function numbers([text, kind]) {
-  const read = atob(content.texts[text]), bytes = new Uint8Array(read.length);
-  for (let i = 0; i < read.length; i++) bytes[i] = read.charCodeAt(i);
-  return new KINDS[kind](bytes.buffer);
+  return new KINDS[kind](bytesOf(content.texts[text]).buffer);
 }
 
 // Make a set ready to be drawn, once: points in the order of drawing, and a grid to find them by.
@@ -27,21 +25,10 @@ function prepare(set) {
     flag.wanted = "";
   }
   if (set.neighbours) for (const name of ["rows", "distances"]) set.neighbours[name] = numbers(set.neighbours[name]);
-  shuffle(set);
+  const order = (set.order = shuffled(set.count)), drawn = (values) => values.map((_, k) => values[order[k]]);
+  set.drawn = { x: drawn(set.x), y: drawn(set.y), labels: drawn(set.labels) };
   makeGrid(set, bits);
   return set;
-}
-
-// Points are drawn in a random order, or the last class would cover the others.
-function shuffle(set) {
-  const order = Uint32Array.from({ length: set.count }, (_, i) => i);
-  for (let i = set.count - 1, state = 1; i > 0; i--) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    const j = Math.floor((state / 2 ** 32) * (i + 1)), other = order[i];
-    order[i] = order[j]; order[j] = other;
-  }
-  set.order = order;
-  set.drawn = { x: set.x.map((_, k) => set.x[order[k]]), y: set.y.map((_, k) => set.y[order[k]]), labels: set.labels.map((_, k) => set.labels[order[k]]) };
 }
 
 // Sort the points into square cells: those of cell c are grid.points[grid.starts[c]...].
@@ -100,17 +87,19 @@ function thumbnailOf(set, i) {
 
 // Sheets are decoded when they are needed; the newest stay, up to so many pixels.
 const decoded = new Map(), KEPT = 3e7;
+const parsed = new Promise((done) => addEventListener("DOMContentLoaded", done));
 function sheetOf(place, number) {
   const id = `sheet-${place}-${number}`;
-  const found = decoded.get(id) ?? fetchSheet(document.getElementById(id).textContent);
+  const found = decoded.get(id) ?? fetchSheet(id);
   decoded.delete(id); decoded.set(id, found);
   const { width, height } = content.pictures[place];
   while (decoded.size > 1 && decoded.size * content.sheet.count * width * height > KEPT) decoded.delete(decoded.keys().next().value);
   return found;
 }
-async function fetchSheet(text) {
+async function fetchSheet(id) {
+  await parsed; // (the map is shown while the images below are still being read)
   const image = new Image();
-  image.src = "data:image/webp;base64," + text;
+  image.src = "data:image/webp;base64," + document.getElementById(id).textContent;
   await image.decode();
   return image;
 }

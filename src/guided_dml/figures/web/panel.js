@@ -95,7 +95,7 @@ function showDetails({ point, found: { other, rows, distances, inPlane } }) {
   }));
 }
 $("#close").onclick = () => open(-1);
-addEventListener("keydown", (event) => { if (event.key === "Escape") open(-1); });
+addEventListener("keydown", (event) => { if (event.key === "Escape" && set) open(-1); });
 
 // The selection, or else what the filters leave, as a table.
 function table() {

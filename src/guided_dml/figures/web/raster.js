@@ -1,3 +1,19 @@
+// Return the bytes of a text in base64.
+function bytesOf(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}
+
+// Return 0, 1 ... in a random order, always the same: drawn in their own, the last class would cover the others.
+function shuffled(count) {
+  const order = Uint32Array.from({ length: count }, (_, i) => i);
+  for (let i = count - 1, state = 1; i > 0; i--) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    const j = Math.floor((state / 2 ** 32) * (i + 1)), other = order[i];
+    order[i] = order[j]; order[j] = other;
+  }
+  return order;
+}
+
 // Points as pixels of an image: a path for each would take a hundred times as long.
 class Raster {
   constructor(canvas) {

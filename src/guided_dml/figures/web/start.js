@@ -63,6 +63,6 @@ if (content.groups.length) {
   drawPoints(); drawMarks();
   performance.mark("drawn");
 } else {
-  document.querySelector("aside").hidden = $("#tools").hidden = $("#set").hidden = true;
+  document.querySelector("aside").hidden = $("#tools").hidden = $("#set").hidden = map.hidden = true;
   $("#axes").textContent = "no embedding is stored";
 }

@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 #: In which space an image's neighbours vote: before its network's last layer, and without any.
 VOTERS = ("by_features", "by_pixels")
 
+#: Neighbours of a suspect that the page shows, at most: its pictures are one sheet.
+SHOWN_NEIGHBOURS = 50
+
 
 def find_duplicate_images(
     train_images: Tensors, test_images: Tensors, audit: AuditParameters, compute: ComputeParameters
@@ -188,7 +191,7 @@ def write_audit_page(
             classes[found.features.suggested[row]],
             found.features.score[row],
             found.pixels.score[row],
-            [picture(other) for other in found.neighbours[row].tolist()],
+            [picture(other) for other in found.neighbours[row, :SHOWN_NEIGHBOURS].tolist()],
         )
         for row in found.order[: found.issue.sum()].tolist()
     ]

@@ -50,7 +50,8 @@ def export_network(
     if not len(rows):
         raise InputError(
             "export needs validation images, which the network never learned from; run ingestion "
-            "with a data.validation_share above 0, and train anew"
+            "with a data.validation_share above 0 and three or more training images of a class, "
+            "and train anew"
         )
     content = to_onnx(card, weights)
     images = train_images["images"][rows[:: -(-len(rows) // COMPARED)]]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from guided_dml.blocks import InferenceParameters, PageParameters
-from guided_dml.errors import InputError
+from guided_dml.errors import InputError, counted
 from guided_dml.inference.calibration import check_alpha
 from guided_dml.inference.card import Card
 from guided_dml.inference.images import Reader
@@ -20,19 +20,10 @@ from guided_dml.types import Table
 logger = logging.getLogger(__name__)
 
 #: Of a row of the predictions; the embedding follows, as e0, e1 ...
-COLUMNS = (
-    "path",
-    "label",
-    "confidence",
-    "distance",
-    "p_value",
-    "known",
-    "nearest",
-    "width",
-    "height",
-    "error",
-    "model_version",
-)
+COLUMNS = [
+    *("path", "label", "confidence", "distance", "p_value", "known", "nearest"),
+    *("width", "height", "error", "model_version"),
+]
 
 #: What is told of neighbours, and the columns that it becomes (``number`` is for the page).
 FOUND = {
@@ -88,7 +79,8 @@ def predict(
 
     check_alpha(len(calibration["distances"]), inference.alpha)
     predictor = Predictor(card, network, gallery, gallery_names, calibration, threads)
-    rows, near, thumbnails, means = [], [], dict[int, Any](), list[float]()
+    rows, near, embeddings = [], [], []
+    thumbnails, means = dict[int, Any](), list[float]()
     every = -(-len(new_images) // THUMBNAILS)
     for read, pixels in _batches(new_images, card):
         rows += read
@@ -98,13 +90,18 @@ def predict(
             means.append(float(image.mean()))
         if pixels:
             readable = [row for row in read if not row["error"]]
-            near += _answer(readable, np.stack(pixels), predictor, inference)
+            answers = predictor.predict(np.stack(pixels), inference.k, inference.alpha)
+            near += _write_answers(readable, predictor.rows(answers))
+            embeddings.append(answers.embeddings)
     if not means:
         raise InputError(f"none of {len(rows)} images can be read; the first: {rows[0]['error']}")
     _compare_brightness(float(np.mean(means)), card)
-    columns = [*COLUMNS, *(f"e{d}" for d in range(card.student["embedding_dimension"]))]
-    predictions = pd.DataFrame(rows).assign(model_version=_version(model)).reindex(columns=columns)
+    version = f"{model['name']}-{model['weights'][:12]}"  # (which tells an export from others)
+    predictions = pd.DataFrame(rows).assign(model_version=version).reindex(columns=COLUMNS)
     predictions = predictions.astype({"known": "boolean", "width": "Int64", "height": "Int64"})
+    read_rows = predictions.index[predictions["error"].isna()]
+    vectors = pd.DataFrame(np.concatenate(embeddings), read_rows).add_prefix("e")
+    predictions = predictions.join(vectors)
     unknown = int((~predictions["known"]).sum())
     report = {"images": len(rows), "unknown": unknown, "unreadable": len(rows) - len(means)}
     logger.info("\n%s", _summary(report, card, inference.alpha))
@@ -161,8 +158,8 @@ def write_inference_page(
     )
     distances = neighbours["distance"].to_numpy().reshape(len(new), -1)
     notes = [
-        f"{answer.confidence:.0%} of the nearest, p = {answer.p_value:.3f}"
-        for answer in new.itertuples()
+        f"{confidence:.0%} of the nearest, p = {p:.3f}"
+        for confidence, p in zip(new["confidence"], new["p_value"], strict=True)
     ]
     found = Neighbours(shown["neighbours"], distances, gallery=shown["weights"])
     unknown = {"unknown": ~new["known"].to_numpy(bool)}
@@ -203,29 +200,20 @@ def _read(path: str, reader: Reader, card: Card) -> dict[str, Any]:
     return {"path": path, "height": height, "width": width, "error": None, "pixels": read.pixels}
 
 
-def _answer(
-    images: list[dict[str, Any]], pixels: Any, predictor: Predictor, inference: InferenceParameters
+def _write_answers(
+    images: list[dict[str, Any]], answers: Iterable[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Write the answers into the rows of the images, and return the rows of their neighbours."""
-    answers = predictor.predict(pixels, inference.k, inference.alpha)
     near = []
-    for image, told, embedding in zip(
-        images, predictor.rows(answers), answers.embeddings.tolist(), strict=True
-    ):
+    for image, told in zip(images, answers, strict=True):
         told["nearest"] = told["neighbours"][0]
         image |= {name: told[name] for name in COLUMNS if name in told}
-        image |= {f"e{d}": value for d, value in enumerate(embedding)}
         found = (told[name] for name in FOUND)
         near += [
             {"path": image["path"], "rank": rank, **dict(zip(FOUND.values(), one, strict=True))}
             for rank, one in enumerate(zip(*found, strict=True), start=1)
         ]
     return near
-
-
-def _version(model: dict[str, Any]) -> str:
-    """Return what tells an export from others: the beginning of its weights' hash."""
-    return f"{model['name']}-{model['weights'][:12]}"
 
 
 def _compare_brightness(found: float, card: Card) -> None:
@@ -239,8 +227,7 @@ def _compare_brightness(found: float, card: Card) -> None:
 
 
 def _summary(report: dict[str, int], card: Card, alpha: float) -> str:
-    images = report["images"]
     return (
-        f"{images:,} new image{'s' * (images != 1)} for {card.name}: {report['unknown']:,} unknown "
+        f"{counted(report['images'], 'new image')} for {card.name}: {report['unknown']:,} unknown "
         f"(p <= {alpha:g}), {report['unreadable']:,} unreadable"
     )

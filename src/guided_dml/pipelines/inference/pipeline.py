@@ -16,13 +16,9 @@ def create_pipeline(method: str) -> Pipeline:
     asked = ["new_images", *PARTS, "model", "params:inference", "params:compute.threads"]
     answers = ["predictions", "neighbours", "inference_report", "shown"]
     known = ["card", "gallery", "gallery_images", "gallery_names", "run", "params:page"]
+    told = ["predictions", "neighbours", "shown", *known]
     nodes = [
         step(predict, asked, answers, "inference"),
-        step(
-            write_inference_page,
-            ["predictions", "neighbours", "shown", *known],
-            "inference_page",
-            "inference",
-        ),
+        step(write_inference_page, told, "inference_page", "inference"),
     ]
     return within(method, nodes, {"new_images"})

@@ -43,6 +43,8 @@ def check_images(raw: LabelledImages) -> None:
                 f"raw_images: {count} images, but {len(values)} values of {what!r}; "
                 "one each is needed"
             )
+    if raw.test is not None and np.asarray(raw.test).dtype != bool:
+        raise InputError("raw_images: its values of 'test' are no truth values (NumPy's bool)")
 
 
 def check_names(classes: list[str]) -> None:

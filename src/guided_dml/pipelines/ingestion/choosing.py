@@ -154,14 +154,13 @@ def capped(choice: Choice, rows: Rows, cap: int | None, tail: Mapping[str, int],
     """Return at most so many random images of each class, ascending.
 
     Args:
-        choice: The classes.
-        rows: Images; those of other classes are passed over.
+        choice: All classes: which images of one stay depends on no choice of others.
+        rows: Images.
         cap: Of each; None: all.
         tail: Of each by its name, where there is a long tail.
         seed: Of which; those of a smaller cap are among those of a larger one.
     """
-    rows = choice.among(rows)
-    if (cap is None and not tail) or not len(rows):
+    if cap is None and not tail:
         return rows
     rng = np.random.default_rng([seed, 0])
     labels = choice.labels[rows]

@@ -72,16 +72,17 @@ def prepare_images(
     """
     check_images(raw_images)
     parts = split(raw_images, test_share, split_seed)
-    known, unseen = chosen(numbered(raw_images, parts), classes)
+    every = numbered(raw_images, parts)
+    known, unseen = chosen(every, classes)
     check_classes(known, parts)
     tail = long_tail(known, parts["train"], images_per_class, imbalance_factor, split_seed)
-    kept = {
-        "train": capped(known, parts["train"], images_per_class, tail, split_seed),
-        "test": capped(known, parts["test"], images_per_class, {}, split_seed),
+    drawn = {
+        "train": capped(every, parts["train"], images_per_class, tail, split_seed),
+        "test": capped(every, parts["test"], images_per_class, {}, split_seed),
     }
-    others = {
-        part: capped(unseen, rows, images_per_class, {}, split_seed) for part, rows in parts.items()
-    }
+    kept, others = (
+        {part: choice.among(rows) for part, rows in drawn.items()} for choice in (known, unseen)
+    )
     facts = raw_images.facts
     report = {
         **facts,

@@ -207,7 +207,7 @@ def score_unseen(
     from guided_dml.training.embedders import embedder
 
     if not len(unseen_test_images["labels"]):
-        logger.info("no classes were held out (data.classes): there is nothing unseen to score")
+        logger.info("no test images of classes left out (data.classes): nothing unseen to score")
         return {}
     embed = embedder(weights, card, evaluation, compute)
     reference, query = (

@@ -26,23 +26,13 @@ function visible(name) {
   return text.trim() ? text : `"${text}"`;
 }
 
-function numbers(text) {
-  const read = atob(text), bytes = new Uint8Array(read.length);
-  for (let i = 0; i < read.length; i++) bytes[i] = read.charCodeAt(i);
-  return new Uint16Array(bytes.buffer);
-}
+const numbers = (text) => new Uint16Array(bytesOf(text).buffer);
 function prepare(content) {
   points = { ...content, labels: numbers(content.labels), colours: coloursOf(content.classes.length) };
   points.x = Float32Array.from(numbers(content.x), (step) => content.low[0] + step * content.step[0]);
   points.y = Float32Array.from(numbers(content.y), (step) => content.low[1] + step * content.step[1]);
   points.pixels = pixelsOf(points.colours);
-  // Drawn in a random order, or the last class would cover the others.
-  points.order = Uint32Array.from(points.x, (_, i) => i);
-  for (let i = points.order.length - 1, state = 1; i > 0; i--) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    const j = Math.floor((state / 2 ** 32) * (i + 1)), other = points.order[i];
-    points.order[i] = points.order[j]; points.order[j] = other;
-  }
+  points.order = shuffled(points.x.length);
 }
 
 const ratio = () => devicePixelRatio || 1;

@@ -135,4 +135,4 @@ async function start() {
   $("#classes").append(...content.classes.map(classOf));
   fit();
 }
-start().catch((error) => { $("#plot").textContent = `This page cannot be shown: ${error.message}`; });
+asked = start().catch((error) => { $("#plot").textContent = `This page cannot be shown: ${error.message}`; });
