@@ -1,6 +1,8 @@
 // Return the bytes of a text in base64.
 function bytesOf(text) {
-  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const read = atob(text), bytes = new Uint8Array(read.length);
+  for (let i = 0; i < read.length; i++) bytes[i] = read.charCodeAt(i);
+  return bytes;
 }
 
 // Return 0, 1 ... in a random order, always the same: drawn in their own, the last class would cover the others.
