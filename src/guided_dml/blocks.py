@@ -252,6 +252,8 @@ class Method(Block):
     """Whether the objective has weights of a classifier, which are stored as the method's head."""
     ranges: ClassVar[dict[str, tuple[float, float]]] = {}
     """What `kedro tune` varies for it alone: the lowest and the highest value, both above 0."""
+    scale_of_targets: ClassVar[str] = ""
+    """Which of these only scales its targets, so that `student.target_scale` undoes it."""
 
     normalise_embeddings: Defining[bool]
     """Scale every embedding to length one, in training and when it is scored."""

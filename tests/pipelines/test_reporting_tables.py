@@ -22,7 +22,8 @@ def compared(*runs: dict[str, Any], **what: Any) -> list[Comparison]:
 
 
 def of(table: pd.DataFrame, method: str, score: str = "nmi") -> pd.Series:
-    return table.set_index(["method", "score"]).loc[(method, score)]
+    (row,) = table[(table.method == method) & (table.score == score)].to_dict("records")
+    return pd.Series(row)
 
 
 def section_table(text: str, heading: str) -> list[list[str]]:

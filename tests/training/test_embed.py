@@ -90,7 +90,7 @@ def test_one_image_alone_has_no_batch_statistics(parameters: Parameters, policy:
     assert found.equal(embed(model, images, policy, batch_size=64))
 
 
-@pytest.mark.parametrize("count", [61, 31, 2])
+@pytest.mark.parametrize("count", [61, 31, 2, 1])
 def test_batch_statistics_of_a_last_single_image_are_those_of_the_batch_before(
     parameters: Parameters, policy: Policy, count: int
 ) -> None:

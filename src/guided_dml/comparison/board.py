@@ -80,15 +80,19 @@ def read_comparisons(comparisons: Partitions, scoreboard: Partitions) -> list[Co
             warn("score", where, "not <data set>/<protocol>/<method>/<settings>/seed_<n>")
     data_sets = in_order({about.data_set for about in abouts}, DATA_SETS)
     abouts.sort(key=lambda about: (about.protocol, data_sets.index(about.data_set), about.variant))
-    names = zip(section_names(abouts), abouts, strict=True)
-    compared = [_comparison(name, about, scoreboard) for name, about in names]
-    if not any(comparison.runs for comparison in compared):
+    compared = [(about, runs) for about in abouts if (runs := _runs_of(about, scoreboard))]
+    if not compared:
         raise InputError("no score of the current comparison is stored; run `kedro compare`")
-    return [comparison for comparison in compared if comparison.runs]
+    names = section_names([about for about, _ in compared])
+    return [
+        _comparison(name, about, runs, scoreboard)
+        for name, (about, runs) in zip(names, compared, strict=True)
+    ]
 
 
-def _comparison(name: str, about: About, scoreboard: Partitions) -> Comparison:
-    runs = _runs_of(about, scoreboard)
+def _comparison(
+    name: str, about: About, runs: dict[str, list[RunRecord]], scoreboard: Partitions
+) -> Comparison:
     modules = {
         method: {run.seed: _modules(about, run.id, scoreboard) for run in some}
         for method, some in runs.items()

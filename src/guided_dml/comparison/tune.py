@@ -151,10 +151,9 @@ def _study(project: Path, name: str) -> Study:
 def _ranges(shared: Nested, method: str) -> Ranges:
     """Return what is varied, and between which ends."""
     common = COMMON_OF_MUON if shared["student"]["muon_learning_rate"] else COMMON
-    own = dict(METHODS[method].ranges)
-    if shared["student"]["target_scale"]:
-        own.pop("anchors.margin", None)  # (undone by the scale)
-    return common | own
+    chosen = METHODS[method]
+    undone = {chosen.scale_of_targets} if shared["student"]["target_scale"] else set()
+    return {name: ends for name, ends in (common | chosen.ranges).items() if name not in undone}
 
 
 def _check_left_free(ranges: Ranges, overrides: Nested) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from guided_dml.datasets.image_folder import BROKEN, IMAGE, LEFT_BEHIND, SUFFIXES, kind_of
+from guided_dml.datasets.image_folder import BROKEN, IMAGE, SUFFIXES, kind_of
 from guided_dml.datasets.reading import ReadOnly
 from guided_dml.errors import InputError, failing_as, one_of
 from guided_dml.inference.images import Reader, printable, read_image
@@ -36,7 +36,7 @@ class NewImagesDataset(ReadOnly[dict[str, Reader]]):
         if not self.path.is_dir():
             raise InputError(f"inference.images: there is no folder {self.path}")
         with failing_as(f"inference.images: {self.path} cannot be read"):
-            files = sorted(path for path in _files(self.path) if self._is_image(path))
+            files = sorted(path for path in _files(self.path) if _is_image(path))
         if not files:
             raise InputError(
                 f"inference.images: no images in {self.path}; allowed are {one_of(SUFFIXES)}"
@@ -48,21 +48,21 @@ class NewImagesDataset(ReadOnly[dict[str, Reader]]):
             found[name] = partial(read_image, path, name=printable(path.name))
         return found
 
-    def _is_image(self, path: Path) -> bool:
-        parts = path.relative_to(self.path or path).parts
-        hidden = any(part.startswith(".") for part in parts) or path.name.lower() in LEFT_BEHIND
-        # (a pipe, say, would be waited for; a broken link is an image that cannot be read)
-        return path.suffix.lower() in SUFFIXES and not hidden and kind_of(path) in (IMAGE, BROKEN)
-
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield all files in a folder and below it, in folders that are links as well."""
+    """Yield what is not hidden in a folder and below it, in folders that are links as well."""
     for place, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
         here = Path(place)
-        if here.resolve() in (above.resolve() for above in here.parents):
+        if here.is_symlink() and here.resolve() in (above.resolve() for above in here.parents):
             folders.clear()  # (a link to where it came from)
-        else:
-            yield from (here / file for file in files)
+            continue
+        folders[:] = (name for name in folders if not name.startswith("."))
+        yield from (here / name for name in files if not name.startswith("."))
+
+
+def _is_image(path: Path) -> bool:
+    # (a pipe, say, would be waited for; a broken link is an image that cannot be read)
+    return path.suffix.lower() in SUFFIXES and kind_of(path) in (IMAGE, BROKEN)
 
 
 def _refuse(error: OSError) -> None:

@@ -149,20 +149,20 @@ class TorchvisionDataset(ReadOnlyImages):
 
     def _fetch(self, files: Mapping[Path, str | None]) -> None:
         missing = f"{self.name} is not under {self.path}"
+        if not self.download:
+            raise InputError(
+                f"{missing}; set download: true in the catalog, or put a copy there in "
+                "torchvision's layout"
+            )
         # (torchvision fetches all again)
         there = {path: md5 for path, md5 in files.items() if path.exists()}
         others = [path for path, md5 in there.items() if not check_integrity(str(path), md5)]
-        if others and self.download:
+        if others:
             lacking = one_of(path.name for path in files if not path.exists())
             raise InputError(
                 f"{self.name}: {lacking} is missing, and a download would replace what differs "
                 f"from the published files: {', '.join(map(str, others))}; add what is missing, "
                 "or move those away"
-            )
-        if not self.download:
-            raise InputError(
-                f"{missing}; set download: true in the catalog, or put a copy there in "
-                "torchvision's layout"
             )
         failed = (
             f"{missing} and the download failed; connect to the network, or put a copy there in "

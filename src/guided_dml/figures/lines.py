@@ -18,7 +18,7 @@ from guided_dml.figures.side_by_side import (
     methods_legend,
     some_panels,
 )
-from guided_dml.figures.style import STYLE, broken, set_title, short
+from guided_dml.figures.style import STYLE, broken, keep_panels, set_title, short
 
 #: Small panels in a row of a figure.
 ACROSS = 6
@@ -50,16 +50,13 @@ def severity_figure(sets: Sequence[Lines], heading: str) -> Figure:
     blocks = figure.subfigures(len(sets), 1, squeeze=False, height_ratios=rows)
     for block, one, count in zip(blocks[:, 0], sets, rows, strict=True):
         axes = block.subplots(count, across, sharex=True, sharey=True, squeeze=False)
-        for ax in axes.ravel()[len(one.panels) :]:
-            ax.remove()
+        keep_panels([*axes.flat], len(one.panels), across)
         for place, (ax, name) in enumerate(zip(axes.ravel(), one.panels, strict=False)):
             _draw_lines(ax, one, place)
             ax.set_title(short(name, 24), fontsize=9)
             ax.set_xticks(one.x)
         axes[0, 0].set_ylim(_range(100 * one.means, 100 * one.half_widths))
         block.suptitle(broken(one.title, 90), fontsize=10)
-        for lowest in axes.ravel()[len(one.panels) - across : len(one.panels)]:
-            lowest.tick_params(labelbottom=True)
         for row in axes:
             row[0].set_ylabel("Recall@1 (%)")
         block.supxlabel("severity (0: clean)", fontsize=9)

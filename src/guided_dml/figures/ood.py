@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from guided_dml.figures.plane import Points, class_colours, window
 from guided_dml.figures.scatter import draw_points
-from guided_dml.figures.style import STYLE, add_legend, plain_log_ticks, set_title, short
+from guided_dml.figures.style import (
+    STYLE,
+    add_legend,
+    keep_panels,
+    plain_log_ticks,
+    set_title,
+    short,
+)
 
 Array = NDArray[np.float64]
 
@@ -46,6 +53,7 @@ def ood_plane_figure(
     down = -(-len(drawn) // across)
     figure = Figure(figsize=(4.0 * across + 1.6, 4.1 * down + 0.6), layout="compressed")
     panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
+    keep_panels([*panels], len(drawn), across)
     limits = window(drawn)
     colours = class_colours(len(classes))
     contour = _contour(*limit, limits) if limit else None
@@ -61,10 +69,6 @@ def ood_plane_figure(
         panel.set(**limits, xlabel="", ylabel="")
         if contour:
             panel.contour(*contour, levels=[1.0], colors="#c00000", linewidths=0.9)
-    for spare in panels[len(drawn) :]:
-        spare.remove()
-    for panel in panels[len(drawn) - across : len(drawn)]:  # (the lowest of each column)
-        panel.tick_params(labelbottom=True)
     figure.supxlabel(sets[0].axes[0], fontsize=9)  # (once: with D > 2 they are long)
     figure.supylabel(sets[0].axes[1], fontsize=9)
     add_legend(figure, classes, colours)

@@ -84,6 +84,20 @@ def title_of(heading: str, width: float) -> str:
     return "\n".join(lines)
 
 
+def keep_panels(panels: Sequence[Axes], count: int, across: int) -> None:
+    """Remove all but the first panels of a grid; the lowest left of each column has tick labels.
+
+    Args:
+        panels: Row by row, with shared axes.
+        count: How many are kept.
+        across: Panels of a row.
+    """
+    for spare in panels[count:]:
+        spare.remove()
+    for lowest in panels[max(0, count - across) : count]:
+        lowest.tick_params(labelbottom=True)
+
+
 def add_legend(
     place: Figure | Axes,
     names: Sequence[str],

@@ -19,6 +19,7 @@ class Anchors(Method):
     title = "Anchors (control)"
     place = 5
     ranges: ClassVar = {"anchors.margin": (0.5, 10.0)}
+    scale_of_targets = "anchors.margin"
 
     margin: Positive
 

@@ -30,7 +30,7 @@ from guided_dml.robustness.names import (
     class_split,
     class_splits_for,
 )
-from guided_dml.robustness.verdicts import leads, verdict
+from guided_dml.robustness.verdicts import Lead, leads, verdict
 
 #: The declared outcomes of all methods, and of which methods some are not there.
 Outcomes = Mapping[Outcome, Values]
@@ -131,15 +131,17 @@ def _lead_rows(outcomes: Outcomes, others: list[str]) -> list[list[list[str]]]:
             [
                 f"{method_name(OURS)} minus {method_name(method)}",
                 spanned(of[method].test.difference.n for of in found),
-                *(
-                    percent(lead.mean, lead.half_width, "+.2f")
-                    for lead in (of[method].test.difference for of in found)
-                ),
+                *(_lead(of[method]) for of in found),
             ],
             ["p (Holm)", "", *(probability(of[method].p_holm) for of in found)],
         ]
         for method in others
     ]
+
+
+def _lead(lead: Lead) -> str:
+    difference = lead.test.difference
+    return percent(difference.mean, difference.half_width, "+.2f")
 
 
 def _verdicts_table(outcomes: Outcomes) -> Table:

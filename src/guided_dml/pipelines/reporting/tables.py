@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any
 
 from guided_dml.comparison.board import Comparison
-from guided_dml.comparison.names import section_names
 from guided_dml.comparison.paper import Published, paper_figures
 from guided_dml.comparison.records import About
 from guided_dml.metrics.names import SCORES
@@ -39,8 +38,7 @@ def long_table(comparisons: Sequence[Comparison]) -> Table:
     """
     import pandas as pd
 
-    names = section_names([one.about for one in comparisons])
-    of = [(name, score_rows(one)) for name, one in zip(names, comparisons, strict=True)]
+    of = [(one.name, score_rows(one)) for one in comparisons]
     of += [(one.name, outcome_rows(one)) for one in measured_sets(comparisons)]
     rows = [{"comparison": name} | row for name, its_rows in of for row in its_rows]
     return pd.DataFrame(rows, columns=COLUMNS)
